@@ -1,0 +1,203 @@
+"""The six axes: what each kind of part promises to the model.
+
+    x --corruption--> seen --encoder--> h --latent--> q(z|x) --gradient.draw--> z --decoder--> params --likelihood--> p(x|z)
+                                                            objective(terms) -> nats per example
+
+Letters: k samples, n examples, d code size, x data shape, P parameters of the likelihood for each cell.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from narrows.data.schema import Schema
+from narrows.noise import Noise
+from narrows.parts import Part
+from narrows.values import Batch, Clock, Finding, Terms
+
+
+class Network(Part, axis="network"):
+    """The shape of function on both sides of the code."""
+
+    @abstractmethod
+    def build(self, shape: tuple[int, ...], features: int, code: int, params: int) -> None:
+        """Make the weights.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of one example.
+        features : int
+            Numbers the encoder gives the latent for each example.
+        code : int
+            Numbers the decoder gets from the latent for each example.
+        params : int
+            Numbers the decoder gives the likelihood for each cell.
+        """
+
+    @abstractmethod
+    def encode(self, seen: Tensor) -> Tensor:
+        """(n, x) -> h (n, features)."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """Map codes (m, code) to likelihood parameters (m, P, x)."""
+
+
+class Latent(Part, axis="latent"):
+    """Which codes exist, and what a code costs.
+
+    Attributes
+    ----------
+    size : int
+        Numbers in one code.
+    n_params : int
+        Numbers the encoder gives for each example.
+    random, discrete : bool
+        Whether codes are drawn; whether they are drawn from a discrete set.
+    """
+
+    size: int
+    random: ClassVar[bool] = False
+    discrete: ClassVar[bool] = False
+    remedy: ClassVar[str] = "take a smaller latent.size, or train longer"
+
+    @property
+    def n_params(self) -> int:
+        """Numbers that the encoder gives for each example."""
+        return self.size
+
+    @abstractmethod
+    def posterior(self, h: Tensor) -> Distribution:
+        """q(z | x) from h (n, n_params)."""
+
+    @abstractmethod
+    def prior(self, n: int, device: torch.device) -> Distribution:
+        """p(z), repeated for n examples."""
+
+    def code(self, posterior: Distribution) -> Tensor:
+        """Return the one code that stands for each example, shape (n, d): the posterior's mean, or its mode if discrete."""
+        return posterior.mean.flatten(1)
+
+    def diagnose(self, used: Tensor) -> Iterator[Finding]:
+        """Say what is wrong with the codes, told from which units are in `used`, with the remedy."""
+        idle = int((~used).sum())
+        if idle:
+            yield Finding(
+                "collapse" if idle == len(used) else "idle units",
+                f"{idle} of {len(used)} code units do not move with the data",
+                self.remedy,
+            )
+
+    def used(self, codes: Tensor) -> Tensor:
+        """Whether each unit is in use, shape (d,), told from the codes (n, d) of many examples.
+
+        A unit is active where its code moves with the data: variance of the posterior mean above 0.01
+        (Burda et al. 2016, section 2).
+        """
+        return codes.var(0) > ACTIVE_VARIANCE
+
+
+ACTIVE_VARIANCE = 0.01
+
+
+class Likelihood(Part, axis="likelihood"):
+    """How x is scored, given z.
+
+    Attributes
+    ----------
+    grid : bool
+        True where x is the index of a value on the schema's grid (0, 1, 2, ...) and the likelihood a mass; False
+        where x is standardised to mean 0 and variance 1 and the likelihood a density.
+    n_params : int
+        Parameters for each cell.
+    """
+
+    grid: ClassVar[bool] = True
+    n_params: int = 1
+
+    def build(self, schema: Schema) -> None:
+        """Take what the likelihood must know of the data: their shape and the number of their levels."""
+
+    def calibrate(self, resolution: float) -> None:
+        """Take the distance between neighbouring values, in the unit of x; 0 for continuous data."""
+
+    def diagnose(self) -> Iterator[Finding]:
+        """Say what is wrong with the fitted likelihood, with the remedy."""
+        return iter(())
+
+    @abstractmethod
+    def forward(self, params: Tensor) -> Distribution:
+        """Params (k, n, P, x) -> p(x | z), batch (k, n), event x; it offers ``log_prob`` and ``mean``."""
+
+
+class Corruption(Part, axis="corruption"):
+    """What the encoder gets to see of the standardised input."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Return a batch whose ``seen`` is corrupted; the target ``x`` stays as it is."""
+
+
+class Objective(Part, axis="objective"):
+    """Which bound is driven up: nats per example from the terms.
+
+    Attributes
+    ----------
+    samples : int
+        Codes drawn for each example in training.
+    """
+
+    samples: int = 1
+
+    @abstractmethod
+    def cost(self, terms: Terms, clock: Clock) -> Tensor:
+        """Nats of each draw, shape (k, n)."""
+
+    def combine(self, cost: Tensor) -> Tensor:
+        """Nats of each example, shape (n,), from those of its draws (k, n)."""
+        return cost.mean(0)
+
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Return a sentence that says why this objective cannot be had with such codes; None if it can."""
+        if self.samples > 1 and not latent.random:
+            return (
+                f"objective.samples is {self.samples}, but {latent.kind} codes are not random, so all draws would be "
+                f"equal; take objective.samples=1, or a random latent such as gaussian"
+            )
+        return None
+
+
+class Gradient(Part, axis="gradient"):
+    """How a gradient passes through the draw of a code."""
+
+    @abstractmethod
+    def draw(self, q: Distribution, k: int, noise: Noise) -> tuple[Tensor, Distribution]:
+        """Draw codes (k, n, ...) from q; also return the distribution that scores them."""
+
+    @abstractmethod
+    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
+        """Build the scalar whose gradient estimates that of the mean over examples of ``objective.combine(cost)``.
+
+        Its value is not a bound and is never reported.
+        """
+
+    def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
+        """Return a sentence that says why this estimator does not serve such codes; None if it does."""
+        return None
+
+
+def flat(z: Tensor) -> Tensor:
+    """Codes (k, n, ...) as the decoder wants them, (k * n, d)."""
+    return z.reshape(z.shape[0] * z.shape[1], -1)
+
+
+def stacked(parts: Tensor, k: int) -> Tensor:
+    """Undo the merging of `flat` on the decoder's output: (k * n, ...) -> (k, n, ...)."""
+    return parts.view(k, parts.shape[0] // k, *parts.shape[1:])

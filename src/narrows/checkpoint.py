@@ -1,0 +1,110 @@
+"""Checkpoints from which training resumes bit for bit, written whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from narrows.errors import InputError
+from narrows.persist import plain, read_tensors, under, write_tensors
+from narrows.train import Run
+from narrows.values import Figures, Progress
+
+FILE = "checkpoint.safetensors"
+
+
+class Best:
+    """The weights with the lowest held-out figure so far, and how long it has not fallen.
+
+    Attributes
+    ----------
+    nats : float
+        The lowest figure.
+    waited : int
+        Validations since then.
+    weights : dict of str to Tensor
+        A copy of the weights that had it.
+    """
+
+    def __init__(self) -> None:
+        self.nats = math.inf
+        self.waited = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def see(self, nats: float, weights: Mapping[str, Tensor]) -> None:
+        """Take the figure of one more validation, and the weights that had it."""
+        if nats < self.nats:
+            self.nats, self.waited = nats, 0
+            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        else:
+            self.waited += 1
+
+
+def save_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress], plan: Mapping[str, Any]) -> None:
+    """Write the state of a run into ``folder``; the one before is replaced in one step."""
+    tensors, numbers = run.state()
+    tensors |= {f"best.{name}": tensor for name, tensor in best.weights.items()}
+    numbers["best"] = {"nats": best.nats, "waited": best.waited}
+    header = {
+        "what": "checkpoint",
+        "numbers": {**numbers, "history": history},
+        "plan": plan,
+    }
+    write_tensors(folder / FILE, tensors, plain(header))
+
+
+def load_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress], plan: Mapping[str, Any]) -> bool:
+    """Put a run back to where `save_checkpoint` left it.
+
+    Returns
+    -------
+    bool
+        Whether there was a checkpoint; without one the run begins anew.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is damaged, or was made with other data or settings.
+    """
+    if not (folder / FILE).exists():
+        return False
+    tensors, header = read_tensors(folder / FILE, what="checkpoint")
+    differing = [name for name, value in plain(dict(plan)).items() if header["plan"].get(name) != value]
+    if differing:
+        raise InputError(
+            f"the checkpoint in {folder} was made with other {', '.join(differing)}; resume with the same data and "
+            f"settings, or give --checkpoint another folder"
+        )
+    numbers = header["numbers"]
+    run.restore(tensors, numbers)
+    best.nats = math.inf if numbers["best"]["nats"] is None else numbers["best"]["nats"]
+    best.waited = numbers["best"]["waited"]
+    best.weights = under("best.", tensors)
+    history[:] = [_progress(record) for record in numbers["history"]]
+    return True
+
+
+def data_fingerprint(values: Tensor) -> str:
+    """SHA-256 of the rows, their type and their shape."""
+    digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
+    for rows in values.split(10_000):
+        digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy())
+    return digest.hexdigest()
+
+
+def _progress(record: dict[str, Any]) -> Progress:
+    def figures(values: dict[str, Any] | None) -> Figures | None:
+        return None if values is None else Figures(**{name: math.nan if v is None else v for name, v in values.items()})
+
+    training = figures(record["training"])
+    assert training is not None
+    return dataclasses.replace(
+        Progress(**{**record, "training": training, "validation": None}), validation=figures(record["validation"])
+    )

@@ -1,0 +1,87 @@
+"""What the encoder gets to see: the corruption axis. Units are those of the standardised input."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from narrows.axes import Corruption
+from narrows.noise import Noise
+from narrows.parts import at_least, at_most
+from narrows.values import Batch
+
+
+class Clean(Corruption, kind="none"):
+    """The input as it is."""
+
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Return the batch itself."""
+        return batch
+
+
+class Gaussian(Corruption, kind="gaussian"):
+    """Added noise: seen + sigma * N(0, 1) (Vincent et al. 2010, section 4).
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the noise, in units of the data's standard deviation.
+    """
+
+    def __init__(self, sigma: float = 0.3) -> None:
+        super().__init__()
+        at_least("corruption.sigma", sigma, 0)
+        self.sigma = sigma
+
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Add noise to what is seen."""
+        drawn = noise.normal(batch.seen.shape, rows=0)
+        return dataclasses.replace(batch, seen=torch.add(batch.seen, drawn, alpha=self.sigma))
+
+
+class Mask(Corruption, kind="mask"):
+    """Cells hidden at random: each becomes 0, the mean, with probability ``rate`` (Vincent et al. 2008).
+
+    Parameters
+    ----------
+    rate : float
+        Probability of hiding a cell, in [0, 1).
+    """
+
+    def __init__(self, rate: float = 0.25) -> None:
+        super().__init__()
+        _check_rate(rate)
+        self.rate = rate
+
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Hide cells of what is seen."""
+        hidden = noise.uniform(batch.seen.shape, rows=0) < self.rate
+        return dataclasses.replace(batch, seen=batch.seen.masked_fill(hidden, 0.0))
+
+
+class SaltAndPepper(Corruption, kind="salt-and-pepper"):
+    """Cells set to an extreme at random: to the batch's lowest or highest value, half each, with probability ``rate``.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of replacing a cell, in [0, 1).
+    """
+
+    def __init__(self, rate: float = 0.1) -> None:
+        super().__init__()
+        _check_rate(rate)
+        self.rate = rate
+
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Replace cells of what is seen."""
+        drawn = noise.uniform(batch.seen.shape, rows=0)
+        low, high = batch.seen.amin(), batch.seen.amax()
+        extreme = torch.where(drawn < self.rate / 2, low, high)
+        return dataclasses.replace(batch, seen=torch.where(drawn < self.rate, extreme, batch.seen))
+
+
+def _check_rate(rate: float) -> None:
+    at_least("corruption.rate", rate, 0)
+    at_most("corruption.rate", rate, 0.99)

@@ -1,0 +1,256 @@
+"""Examples in memory, checked once: numeric, finite, and of a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from narrows.data.columns import Raw, raw_columns, matched, table_of
+from narrows.data.schema import Schema, infer_schema
+from narrows.data.wording import brief, short
+from narrows.errors import InputError
+
+# Every whole number up to here is a float32, or a float64.
+_EXACT_IN_FLOAT32 = 2**24
+_EXACT_IN_FLOAT64 = 2**53
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Raw, what they are, and where they came from.
+
+    Parameters
+    ----------
+    values : array, shape (n, *schema.shape)
+        The cells in the unit of the data, as they are stored: uint8 where the grid fits into a byte (and
+        for 8-bit data of any kind), uint16 for deeper images, else float32; float64 only for whole numbers
+        that float32 cannot hold.
+    schema : Schema
+        Shape and grid of an example.
+    labels : array, shape (n,), or None
+        One label an example; numbers or text.
+    source : str
+        Where the examples came from, for a person.
+    """
+
+    values: np.ndarray
+    schema: Schema
+    labels: np.ndarray | None
+    source: str
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.values)
+
+
+def from_array(
+    values: object,
+    *,
+    names: Sequence[str] | None = None,
+    kind: str | None = None,
+    labels: object | None = None,
+    source: str = "array",
+    schema: Schema | None = None,
+) -> Dataset:
+    """Check examples that are in memory, and find or apply their schema.
+
+    Parameters
+    ----------
+    values : array, tensor, list or frame
+        ``(n, columns)``, ``(n, height, width)``, ``(n, height, width, channels)`` or ``(n, channels, height, width)``;
+        pandas, polars and Arrow frames bring their column names.
+    names : sequence of str, optional
+        Column names.
+    kind : {"binary", "levels", "counts", "reals"}, optional
+        Overrides the kind of values that the data suggest.
+    labels : array, shape (n,), optional
+        One label an example.
+    source : str
+        Where the values came from, for messages.
+    schema : Schema, optional
+        Schema of a trained model: columns are put into its order by name, images into its layout, and the
+        cells must lie on its grid.
+
+    Returns
+    -------
+    Dataset
+        The checked examples.
+
+    Raises
+    ------
+    InputError
+        If there is no example, a cell is no finite number, or the data do not fit ``schema`` or ``kind``.
+    """
+    what = "the array" if source == "array" else short(source)
+    if kind is not None and schema is not None:
+        raise InputError(
+            f"the kind of values {kind!r} was given with a trained model's schema, which states it; leave it out"
+        )
+    wanted = None if schema is None else schema.names
+    found = _examples(values, tuple(names) if names is not None else None, what, wanted)
+    cells = _finite(_numeric(found.values, what), found.names, what)
+    if schema is None:
+        schema = _inferred(cells, found.names, kind, what)
+        cells = schema.from_user(cells)
+    else:
+        cells = _fitted(cells, schema, what)
+    return Dataset(_stored(cells, schema), schema, _checked_labels(labels, len(cells), what), source)
+
+
+def _examples(values: Any, names: tuple[str, ...] | None, what: str, wanted: tuple[str, ...] | None) -> Raw:
+    """An array with its names, columns in the wanted order."""
+    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+        table = table_of(values)
+        table = table if names is None else table.rename_columns(_checked_names(names, table.num_columns, what))
+        return raw_columns(table, what=what, wanted=wanted)
+    array = _array(values, what)
+    if array.ndim == 0:
+        raise InputError(
+            f"{what} is a {type(values).__name__}; give an array, a frame, a file's name or a named data set"
+        )
+    if array.ndim < 2 or array.size == 0:
+        raise InputError(
+            f"{what} has the shape {array.shape}; give at least one example of at least one cell, examples first: "
+            f"(examples, columns) or (examples, height, width)"
+        )
+    if names is None:
+        return Raw(array)
+    if array.ndim != 2:
+        raise InputError(
+            f"column names were given for examples of shape {array.shape[1:]}; only vectors have them: leave them out"
+        )
+    names = _checked_names(names, array.shape[1], what)
+    if wanted is None:
+        return Raw(array, names)
+    wanted = matched(names, wanted, what, positional=False)
+    return Raw(array[:, [names.index(name) for name in wanted]], wanted)
+
+
+def _checked_names(names: tuple[str, ...], columns: int, what: str) -> tuple[str, ...]:
+    if len(names) != columns or len(set(names)) != columns:
+        raise InputError(
+            f"{len(set(names))} distinct names were given for the {columns} columns of {what}; give each column one name"
+        )
+    return names
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    """A NumPy array of what holds numbers: lists, tensors (without importing torch), masked arrays."""
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu().numpy()
+        if isinstance(values, np.ma.MaskedArray):
+            # np.asarray would bare the numbers under the mask; a masked cell is a missing one.
+            values = values.astype(np.float64).filled(np.nan) if values.mask.any() else values.data
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{what} is no regular array of numbers ({brief(error)}); give rows of equal length"
+        ) from error
+
+
+def _numeric(values: np.ndarray, what: str) -> np.ndarray:
+    """Booleans, integers and floats pass; objects only if they are numbers one by one."""
+    if values.dtype == object and not any(isinstance(cell, (str, bytes)) for cell in values.flat):
+        try:
+            return values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{what} holds Python objects ({brief(error)}); give rows of equal length that hold nothing but numbers"
+            ) from error
+    if values.dtype.kind in "biuf":
+        return values
+    first = next((cell for cell in values.flat if isinstance(cell, (str, bytes))), values.flat[0])
+    raise InputError(
+        f"{what} holds {values.dtype.name} cells such as {short(first)} where numbers belong; drop them or write them as numbers"
+    )
+
+
+def _finite(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> np.ndarray:
+    """The cells, floats as float32, or a sentence that says where the first bad one is."""
+    if values.dtype.kind != "f":
+        return values
+    good = np.isfinite(values)
+    if not good.all():
+        where = np.unravel_index(int(np.argmin(good)), values.shape)
+        column = short(names[int(where[1])]) if names is not None else ", ".join(str(int(place)) for place in where[1:])
+        raise InputError(
+            f"{what} holds NaN or infinite values in {good.size - int(good.sum())} cells, the first in row {int(where[0])}, "
+            f"column {column} (counted from 0): missing values are not supported by this verb yet; fill or drop them"
+        )
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32, copy=False)
+    if not np.isfinite(single).all():
+        raise InputError(f"{what} holds values up to {np.abs(values).max():.3g}, beyond 3.4e38; rescale the data")
+    return values if _whole_and_large(values) else single
+
+
+def _whole_and_large(values: np.ndarray) -> bool:
+    """Whether these are whole numbers, as tables of integers are, some of which float32 would round."""
+    largest = max(float(values.max()), -float(values.min()))
+    return _EXACT_IN_FLOAT32 < largest <= _EXACT_IN_FLOAT64 and bool((values == np.floor(values)).all())
+
+
+def _inferred(values: np.ndarray, names: tuple[str, ...] | None, kind: str | None, what: str) -> Schema:
+    try:
+        return infer_schema(values, names=names, kind=kind)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
+
+
+def _fitted(values: np.ndarray, schema: Schema, what: str) -> np.ndarray:
+    """Cells in the model's layout and on its grid."""
+    try:
+        if values.shape[1:] != schema.user_shape and schema.is_image and values.ndim > 2:
+            other = infer_schema(values, kind="reals")
+            if other.shape == schema.shape:
+                return _on_grid(other.from_user(values), schema, what)
+        return _on_grid(schema.from_user(values), schema, what)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
+
+
+def _on_grid(values: np.ndarray, schema: Schema, what: str) -> np.ndarray:
+    """Refuse cells that the model gives no probability: rounding them in silence would change the data."""
+    if schema.step == 0 or (values.dtype == np.uint8 and (schema.low, schema.high, schema.step) == (0.0, 255.0, 1.0)):
+        return values
+    if schema.values == "binary":
+        good = (values == schema.low) | (values == schema.high)
+    else:
+        index = (values - np.asarray(schema.low, np.float32 if values.itemsize == 1 else np.float64)) / schema.step
+        good = (index == np.rint(index)) & (index >= 0) & (values <= schema.high)
+    if not good.all():
+        where = np.unravel_index(int(np.argmin(good)), values.shape)
+        column = short(schema.names[int(where[1])]) if schema.names else str(tuple(int(place) for place in where[1:]))
+        raise InputError(
+            f"row {int(where[0])}, cell {column} holds {float(values[where]):g}, but the model was trained on {schema.describe()}; "
+            f"give data with the same values or train a model on these"
+        )
+    return values
+
+
+def _stored(values: np.ndarray, schema: Schema) -> np.ndarray:
+    """Whole grids within 0 to 255 are bytes, whatever the file held, so that one schema means one type."""
+    whole = schema.step >= 1 and schema.low >= 0 and float(schema.low).is_integer() and float(schema.step).is_integer()
+    if values.dtype == np.uint8 or (whole and schema.high <= 255):
+        return values.astype(np.uint8, copy=False)
+    if values.dtype == np.uint16 and schema.is_image:
+        return values
+    large = values.dtype.kind in "iuf" and _whole_and_large(values)
+    return values.astype(np.float64 if large else np.float32, copy=False)
+
+
+def _checked_labels(labels: object | None, rows: int, what: str) -> np.ndarray | None:
+    if labels is None:
+        return None
+    array = _array(labels, "the array of labels")
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (rows,):
+        raise InputError(
+            f"the labels have the shape {array.shape} and {what} has {rows} examples; give one label an example"
+        )
+    return array

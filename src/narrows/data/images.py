@@ -1,0 +1,204 @@
+"""Images: a folder, a zip file or a single one -> an array, every example of one size and one mode."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from narrows.data.limits import refuse_bomb
+from narrows.data.wording import brief, short
+from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+# Only the decoders that these suffixes call for: a file with a wrong suffix shall not reach a rarer one.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
+_CHANNELS = {"L": 1, "I;16": 1, "RGB": 3, "RGBA": 4}
+_SPOKEN = {"L": "grey", "I;16": "16-bit grey", "RGB": "colour (RGB)", "RGBA": "colour with transparency (RGBA)"}
+# What decoders raise at damaged data.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    ZeroDivisionError,
+)
+_BROKEN_IMAGE = (*_BROKEN, struct.error, zlib.error, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An encoded image: its name, its size in bytes and how to get at them."""
+
+    name: str
+    size: int
+    load: Callable[[], bytes]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image, by its suffix; hidden files, such as macOS leaves in zip files, are none."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in Path(name).parts[-1:] + Path(name).parts[:1])
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a single image as one example.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or no image that can be read without loss.
+    """
+    return _stacked([_Entry(str(path), path.stat().st_size, path.read_bytes)], str(path))
+
+
+def read_folder(path: Path) -> np.ndarray:
+    """Read all images in a folder and the folders in it, sorted by name.
+
+    Returns
+    -------
+    array, shape (n, height, width) or (n, height, width, channels)
+        uint8; uint16 for 16-bit grey.
+
+    Raises
+    ------
+    InputError
+        If there is none, one is damaged, or one differs from the first in size or mode.
+    """
+    entries = []
+    for folder, _, files in os.walk(path):
+        for name in files:
+            file = Path(folder, name)
+            if is_image(file.relative_to(path).as_posix()):
+                entries.append(_Entry(file.relative_to(path).as_posix(), file.stat().st_size, file.read_bytes))
+    return _stacked(sorted(entries, key=lambda entry: entry.name), str(path))
+
+
+def read_zip(path: Path) -> np.ndarray:
+    """Read all images in a zip file, sorted by name; nothing is unpacked to disk.
+
+    Raises
+    ------
+    InputError
+        As `read_folder`, and if the file is no zip file, encrypted, or a decompression bomb.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if is_image(member.filename)]
+            refuse_bomb(sum(member.file_size for member in members), path.stat().st_size, str(path))
+            entries = [
+                _Entry(member.filename, member.file_size, functools.partial(archive.read, member))
+                for member in sorted(members, key=lambda member: member.filename)
+            ]
+            return _stacked(entries, str(path))
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise InputError(f"{short(str(path))} cannot be read as a zip file ({brief(error)}); write it again") from error
+
+
+def _stacked(entries: list[_Entry], source: str) -> np.ndarray:
+    """Decode all images into one array, whose size the first one tells."""
+    if not entries:
+        raise InputError(f"{short(source)} holds no images; give a folder or zip file with {', '.join(SUFFIXES)} files")
+    first = _decoded(entries[0])
+    shape, mode = first.shape, _mode_of(first)
+    refuse_bomb(first.nbytes * len(entries), sum(entry.size for entry in entries), source)
+    stack = np.empty((len(entries), *shape), first.dtype)
+    stack[0] = first
+    for place, entry in enumerate(entries[1:], start=1):
+        image = _decoded(entry)
+        if image.shape[:2] != shape[:2] or _mode_of(image) != mode:
+            raise InputError(
+                f"the images in {short(source)} differ: {short(entry.name)} is {_described(image)} and "
+                f"{short(entries[0].name)} is {_described(first)}; bring all to one size and mode"
+            )
+        stack[place] = image
+    return stack
+
+
+def _mode_of(image: np.ndarray) -> str:
+    if image.ndim == 2:
+        return "L" if image.dtype == np.uint8 else "I;16"
+    return "RGB" if image.shape[2] == 3 else "RGBA"
+
+
+def _described(image: np.ndarray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]} {_SPOKEN[_mode_of(image)]}"
+
+
+def _decoded(entry: _Entry) -> np.ndarray:
+    """Pixels of one image, (height, width) or (height, width, channels)."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of a bomb before it refuses at twice the size; here a warning is a refusal.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(entry.load()), formats=_FORMATS)
+        _refuse_loss(image, entry.name)
+        upright = ImageOps.exif_transpose(image)
+        return _pixels(upright, entry.name)
+    except InputError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        limit = Image.MAX_IMAGE_PIXELS
+        raise InputError(f"the image {short(entry.name)} has over {limit} pixels; cut it into smaller ones") from error
+    except _BROKEN_IMAGE as error:
+        raise InputError(
+            f"{short(entry.name)} cannot be read as an image ({brief(error)}); mend or remove it"
+        ) from error
+
+
+def _refuse_loss(image: Image, name: str) -> None:
+    """Refuse what Pillow would read in part only: more pages than one, colours deeper than 8 bits."""
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1 and image.format != "MPO":
+        raise InputError(f"the image {short(name)} holds {pages} pages or frames; save each as a file of its own")
+    raw = str([tile[3] for tile in image.tile])
+    if ";16" in raw and _CHANNELS.get(image.mode) != 1 and not image.mode.startswith("I"):
+        raise InputError(
+            f"the image {short(name)} has colours of 16 bits; save it with 8 bits a channel, or as an .npy array"
+        )
+
+
+def _pixels(image: Image, name: str) -> np.ndarray:
+    """The image as 8-bit grey, 16-bit grey, RGB or RGBA, whichever holds all of it."""
+    if image.mode.startswith("I") or image.mode == "F":
+        cells = np.asarray(image)
+        if image.mode == "F" or cells.min() < 0 or cells.max() > 0xFFFF:
+            raise InputError(
+                f"the image {short(name)} has pixels of 32 bits; save it with 8 or 16 bits, or as an .npy array"
+            )
+        return cells.astype(np.uint16)
+    return np.asarray(image.convert(_plain_mode(image)))
+
+
+def _plain_mode(image: Image) -> str:
+    if image.mode in ("1", "L", "RGB", "RGBA"):
+        return "L" if image.mode == "1" else image.mode
+    if image.mode in ("P", "PA", "LA", "La", "RGBa") and (image.has_transparency_data or image.mode != "P"):
+        return "RGBA"
+    if image.mode == "P":
+        return "L" if _grey_palette(image) else "RGB"
+    return "RGB"
+
+
+def _grey_palette(image: Image) -> bool:
+    colours: Any = np.asarray(image.convert("RGB"))
+    return bool((colours == colours[..., :1]).all())

@@ -1,0 +1,227 @@
+"""One door for data: a named set, a file, a folder, a frame or an array -> a `Dataset`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from narrows.data import arrays, images, named, tables
+from narrows.data.columns import Raw, raw_columns, table_of
+from narrows.data.dataset import Dataset, from_array
+from narrows.data.idx import is_idx, read_idx
+from narrows.data.schema import Schema
+from narrows.data.wording import listed, nearest, short
+from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What was asked of a reader."""
+
+    path: Path
+    key: str | None
+    label: str | None
+    ignore: tuple[str, ...]
+    header: bool
+    split: str
+    wanted: tuple[str, ...] | None
+
+    def options(self) -> set[str]:
+        """Names of the options that were given."""
+        given = {"key": self.key, "label": self.label, "ignore": self.ignore, "header": not self.header}
+        return {name for name, value in given.items() if value} | ({"split"} if self.split != "train" else set())
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A kind of file: its suffixes, its reader, and the options that mean something to it."""
+
+    what: str
+    suffixes: tuple[str, ...]
+    read: Callable[[_Request], Raw]
+    options: frozenset[str] = frozenset()
+
+
+def _npz(request: _Request) -> Raw:
+    return arrays.read_npz(request.path, request.key, request.label, request.split)
+
+
+def _text(request: _Request) -> Raw:
+    return _columns(tables.read_text_table(request.path, request.header), request)
+
+
+def _parquet(request: _Request) -> Raw:
+    return _columns(tables.read_parquet(request.path), request)
+
+
+def _arrow(request: _Request) -> Raw:
+    return _columns(tables.read_arrow(request.path), request)
+
+
+def _columns(table: pa.Table, request: _Request, what: str | None = None) -> Raw:
+    return raw_columns(
+        table,
+        what=what or short(str(request.path)),
+        label=request.label,
+        ignore=request.ignore,
+        wanted=request.wanted,
+        positional=not request.header,
+    )
+
+
+_COLUMNS = frozenset({"label", "ignore"})
+_IDX = _Format("an IDX file", (), lambda request: Raw(read_idx(request.path)))
+_FOLDER = _Format("a folder of images", (), lambda request: Raw(images.read_folder(request.path)))
+_FORMATS = (
+    _Format("a NumPy array", (".npy",), lambda request: Raw(arrays.read_npy(request.path))),
+    _Format("a NumPy archive", (".npz",), _npz, frozenset({"key", "label", "split"})),
+    _Format("a zip file of images", (".zip",), lambda request: Raw(images.read_zip(request.path))),
+    _Format("an image", images.SUFFIXES, lambda request: Raw(images.read_image(request.path))),
+    _Format("a table of text", (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), _text, _COLUMNS | {"header"}),
+    _Format("a Parquet file", (".parquet", ".pq"), _parquet, _COLUMNS),
+    _Format("an Arrow file", (".arrow", ".arrows", ".ipc", ".feather"), _arrow, _COLUMNS),
+)
+
+
+def read(
+    source: str | os.PathLike[str] | object,
+    *,
+    key: str | None = None,
+    label: str | None = None,
+    ignore: Sequence[str] = (),
+    header: bool = True,
+    kind: str | None = None,
+    schema: Schema | None = None,
+    split: str = "train",
+) -> Dataset:
+    """Read a data set.
+
+    Parameters
+    ----------
+    source : str, path, array or frame
+        Name of a data set (``fashion-sample``, ``digits``, ``fashion-mnist``, ``mnist``; ``:test`` after it takes the
+        test split); a file (.npy, .npz or ``file.npz:key``, IDX, an image, a zip of images, CSV, TSV, Parquet,
+        Arrow, Feather); a folder of images; a pandas, polars or Arrow frame; an array. A named data set comes
+        before a file of the same name: write ``./digits`` for the latter.
+    key : str, optional
+        Which array of an ``.npz`` file.
+    label : str, optional
+        Column, or array of an ``.npz`` file, that holds the labels.
+    ignore : sequence of str
+        Columns to drop.
+    header : bool
+        Whether the first line of a CSV file holds names; without it columns are ``c0``, ``c1`` ...
+    kind : {"binary", "levels", "counts", "reals"}, optional
+        Overrides the kind of values that the data suggest.
+    schema : Schema, optional
+        Schema of a trained model, which the data must fit; other columns than the model's are dropped.
+    split : {"train", "test"}
+        Which part of a named data set, or of an ``.npz`` file with ``x_train`` and ``x_test``.
+
+    Returns
+    -------
+    Dataset
+        Checked examples.
+
+    Raises
+    ------
+    InputError
+        If there is no such source, or it is damaged, holds something else than numbers, or does not fit.
+    """
+    if split not in named.SPLITS:
+        raise InputError(f"unknown split {short(split)}; allowed are {listed(named.SPLITS)}")
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    wanted = None if schema is None else schema.names
+    request = _Request(Path(), key, label, ignored, header, split, wanted)
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            return _located(os.fspath(source), request, kind, schema)
+        found = _in_memory(source, request)
+        return _checked(source if found is None else found, kind, schema, "array")
+    except MemoryError as error:
+        raise InputError(f"{short(source)} does not fit into memory; give a part of it, or free memory") from error
+
+
+def _checked(found: object, kind: str | None, schema: Schema | None, source: str) -> Dataset:
+    if not isinstance(found, Examples):
+        return from_array(found, kind=kind, schema=schema, source=source)
+    return from_array(found.values, names=found.names, labels=found.labels, kind=kind, schema=schema, source=source)
+
+
+def _located(text: str, request: _Request, kind: str | None, schema: Schema | None) -> Dataset:
+    """A named data set or a file."""
+    name, colon, split = text.partition(":")
+    if name in named.names():
+        _refuse_options(request, frozenset({"split"}), f"the named data set {short(name)}")
+        found = named.load(name, split if colon else request.split)
+        return _checked(found.examples, kind, schema or (None if kind else found.schema), text)
+    path, key = _path_and_key(text)
+    if not os.path.exists(path):
+        raise InputError(_not_found(text))
+    form = _format_of(Path(path))
+    request = dataclasses.replace(request, path=Path(path), key=key or request.key)
+    _refuse_options(request, form.options, f"{form.what} such as {short(path)}")
+    return _checked(form.read(request), kind, schema, text)
+
+
+def _path_and_key(text: str) -> tuple[str, str | None]:
+    """``file.npz:key`` -> file and key; a file whose name holds a colon stays whole."""
+    head, colon, key = text.rpartition(":")
+    if colon and key and head.lower().endswith(".npz") and not os.path.exists(text):
+        return head, key
+    return text, None
+
+
+def _format_of(path: Path) -> _Format:
+    if path.is_dir():
+        return _FOLDER
+    name = path.name.lower()
+    for form in _FORMATS:
+        if name.endswith(form.suffixes):
+            return form
+    if "idx" in name or is_idx(path):
+        return _IDX
+    suffixes = ", ".join(suffix for form in _FORMATS for suffix in form.suffixes)
+    raise InputError(
+        f"{short(str(path))} is of an unknown kind; give a folder of images, an IDX file or one of {suffixes}"
+    )
+
+
+def _refuse_options(request: _Request, allowed: frozenset[str], what: str) -> None:
+    """An option that would go unheeded is a misunderstanding."""
+    unheeded = sorted(request.options() - allowed)
+    if unheeded:
+        meaning = {
+            "key": "key names an array of an .npz file",
+            "label": "label names a column of a table",
+            "ignore": "ignore names columns of a table",
+            "header": "header is for tables of text",
+            "split": "split is for named data sets",
+        }[unheeded[0]]
+        raise InputError(f"{unheeded[0]} was given for {what}; {meaning}: leave it out")
+
+
+def _in_memory(source: object, request: _Request) -> Raw | None:
+    """Examples of a frame; None for arrays, which `from_array` takes as they are."""
+    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
+        _refuse_options(request, _COLUMNS, "a frame")
+        return _columns(table_of(source), request, "the frame")
+    _refuse_options(request, frozenset(), "an array in memory")
+    return None
+
+
+def _not_found(text: str) -> str:
+    folder, name = os.path.split(text)
+    try:
+        beside = [os.path.join(folder, other) for other in os.listdir(folder or ".")]
+    except (OSError, ValueError):
+        beside = []
+    candidates = [*named.names(), *beside]
+    return f"no such file or data set: {short(text)}; named data sets are {listed(named.names())}{nearest(text, candidates)}"

@@ -1,0 +1,162 @@
+"""Tables on disk: CSV and TSV (gzipped too), Parquet, Arrow IPC and Feather -> Arrow tables."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from narrows.data.limits import BoundedReader, refuse_bomb
+from narrows.data.wording import brief, short
+from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A row must fit into a block; the default of 1 MiB is too small for tables of a hundred thousand columns.
+_BLOCK = 16 * 2**20
+_HEAD = 2**16
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def read_text_table(path: Path, header: bool) -> pa.Table:
+    """Read a CSV or TSV file, gzipped or not; commas, semicolons and tabulators part the cells.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    header : bool
+        Whether the first line holds the names; without it they are ``c0``, ``c1`` ...
+
+    Raises
+    ------
+    InputError
+        If the file is empty, ragged, no text, or its first line holds data where names belong.
+    """
+    import pyarrow as pa
+
+    name = str(path)
+    try:
+        with _opened(path) as stream:
+            head = stream.read(_HEAD)
+        line = _first_line(head, name)
+        separator = _separator(line, path)
+        table = _parsed(path, header, separator)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{short(name)} cannot be read as a table ({_complaint(path, header, separator, error)}); mend it"
+        ) from error
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+        raise InputError(
+            f"{short(name)} cannot be read as a table ({brief(error)}); write it again, as UTF-8"
+        ) from error
+    if not header:
+        return table.rename_columns([f"c{place}" for place in range(table.num_columns)])
+    _refuse_data_as_names(table.column_names, name)
+    return table
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read a Parquet file.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or declares far more cells than its size can hold.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            record = file.metadata
+            refuse_bomb(record.num_rows * record.num_columns * 8, path.stat().st_size, str(path))
+            return file.read()
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"{short(str(path))} cannot be read as a Parquet file ({brief(error)}); write it again"
+        ) from error
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Read an Arrow IPC file or stream; Feather version 2 is the former.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or of another kind.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.OSFile(str(path)) as source:
+            is_file = source.read(6) == b"ARROW1"
+            source.seek(0)
+            reader: Any = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+            table = reader.read_all()
+            # Offsets that point outside their buffers are found only by looking at every cell.
+            table.validate(full=True)
+            return table
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"{short(str(path))} cannot be read as an Arrow or Feather file ({brief(error)}); write it again"
+        ) from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(".gz"):
+        stream: Any = BoundedReader(gzip.open(path, "rb"), path.stat().st_size, str(path))
+        return stream  # type: ignore[no-any-return]
+    return path.open("rb")
+
+
+def _first_line(head: bytes, name: str) -> str:
+    for line in head.decode("utf-8", errors="replace").splitlines():
+        if line.strip("\ufeff \t\0"):
+            return line
+    raise InputError(f"{short(name)} is empty; give a table with one line an example")
+
+
+def _separator(line: str, path: Path) -> str:
+    """Tabulator where the name says so; else whichever of comma, tabulator and semicolon the first line holds most of."""
+    if ".tsv" in path.suffixes:
+        return "\t"
+    return max((",", "\t", ";"), key=line.count)
+
+
+def _parsed(path: Path, header: bool, separator: str, threads: bool = True) -> pa.Table:
+    from pyarrow import csv
+
+    with _opened(path) as stream:
+        return csv.read_csv(
+            stream,
+            csv.ReadOptions(autogenerate_column_names=not header, block_size=_BLOCK, use_threads=threads),
+            csv.ParseOptions(delimiter=separator),
+        )
+
+
+def _complaint(path: Path, header: bool, separator: str, error: Exception) -> str:
+    """Arrow names the line of a ragged row only when it parses in one thread: parse again for its sake."""
+    import pyarrow as pa
+
+    try:
+        _parsed(path, header, separator, threads=False)
+    except pa.ArrowException as again:
+        return brief(again)
+    return brief(error)
+
+
+def _refuse_data_as_names(names: list[str], name: str) -> None:
+    """A first line of numbers is an example about to be lost, unless it counts the columns as pandas does."""
+    if not all(_NUMBER.fullmatch(column.strip()) for column in names):
+        return
+    if names not in ([str(place) for place in range(start, start + len(names))] for start in (0, 1)):
+        raise InputError(
+            f"the first line of {short(name)} holds numbers such as {short(names[0])} where names belong; "
+            f"say that there is no header (header=False, --no-header)"
+        )

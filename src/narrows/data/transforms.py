@@ -1,0 +1,143 @@
+"""The fitted map from raw values to what the likelihood scores and the encoder sees, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from narrows.data.schema import Schema
+from narrows.noise import Noise
+from narrows.values import Batch
+
+Binarize = Literal["none", "threshold", "draw"]
+
+ROWS_AT_ONCE = 4096
+CONSTANT_BELOW = 1e-7  # spread relative to the mean under which float32 values cannot be told from a constant
+
+
+class Transform(nn.Module):
+    """Two affine maps: raw -> target x -> standardised input ``seen``.
+
+    For a likelihood on the grid, x is the index of the value, ``(raw - low) / step``. For one on the reals, x is
+    standardised: per channel for images, per column for vectors. What the encoder sees is always standardised. The
+    statistics may run along with a stream (Chan et al. 1979), so that online training needs no pass beforehand.
+
+    Parameters
+    ----------
+    schema : Schema
+        Of the raw data.
+    grid : bool
+        Whether the likelihood scores indices on the grid.
+    binarize : {"none", "threshold", "draw"}
+        Make the values binary first: above the middle of the range, or by a draw with the grey value as probability
+        (anew each time it is seen in training).
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, schema: Schema, *, grid: bool, binarize: Binarize = "none") -> None:
+        super().__init__()
+        self.schema = schema
+        self.grid = grid
+        self.binarize = binarize
+        one_unit = grid or schema.is_image
+        self.stat_shape = (schema.shape[0], 1, 1) if schema.is_image else (1,) if one_unit else schema.shape
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(self.stat_shape, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(self.stat_shape, dtype=torch.float64))
+        self.register_buffer("shift", torch.zeros(self.stat_shape))
+        self.register_buffer("scale", torch.ones(self.stat_shape))
+
+    @property
+    def modelled(self) -> Schema:
+        """The schema of what the likelihood scores: that of the raw data, or the binary one after binarising."""
+        if self.binarize == "none":
+            return self.schema
+        return dataclasses.replace(self.schema, low=0.0, high=1.0, step=1.0)
+
+    def fit(self, values: Tensor) -> None:
+        """Take the statistics of all rows (n, x), and forget earlier ones."""
+        self.count.zero_()
+        self.mean.zero_()
+        self.squares.zero_()
+        for rows in values.split(ROWS_AT_ONCE):
+            self.update(rows)
+
+    @torch.no_grad()
+    def update(self, rows: Tensor) -> None:
+        """Add rows (n, x) to the running statistics."""
+        x = self._on_grid(rows, None).double() if self.grid else rows.double()
+        x = x.transpose(0, 1).flatten(1) if self.schema.is_image else x.flatten().unsqueeze(0) if self.grid else x.T
+        added = float(x.shape[1])
+        mean = x.mean(1)
+        squares = (x - mean[:, None]).square().sum(1).view(self.stat_shape)
+        mean = mean.view(self.stat_shape)
+        total = self.count + added
+        gap = mean - self.mean
+        self.mean += gap * (added / total)
+        self.squares += squares + gap.square() * (self.count * added / total)
+        self.count.copy_(total)
+        spread = (self.squares / total).sqrt()
+        self.shift.copy_(self.mean)
+        self.scale.copy_(torch.where(spread > CONSTANT_BELOW * self.mean.abs(), spread, 1.0))
+
+    def forward(self, raw: Tensor, noise: Noise | None = None) -> Batch:
+        """Raw rows (n, x) -> target and clean input; ``noise`` is needed where values are binarised by a draw."""
+        if self.grid:
+            x = self._on_grid(raw, noise)
+            return Batch(x, (x - self.shift) / self.scale)
+        x = (raw.to(self.scale.dtype) - self.shift) / self.scale
+        return Batch(x, x)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Target unit -> raw unit, for example for the mean of p(x | z)."""
+        if not self.grid:
+            return x * self.scale + self.shift
+        low, high = self.schema.low, self.schema.high
+        return low + x * (self.schema.step if self.binarize == "none" else high - low)
+
+    def comparable(self, x: Tensor) -> Tensor:
+        """Target unit -> the unit of reported errors: [0, 1] over a finite range, else standard deviations."""
+        schema = self.modelled
+        if schema.levels:
+            return x / (schema.levels - 1) if self.grid else (self.inverse(x) - schema.low) / (schema.high - schema.low)
+        return (x - self.shift) / self.scale if self.grid else x
+
+    @property
+    def error_unit(self) -> str:
+        """Name the unit of `comparable` for a person."""
+        if self.modelled.levels:
+            return "values scaled to [0, 1]"
+        return "units of the data's standard deviation"
+
+    @property
+    def log_det(self) -> float:
+        """ln |dx / draw| in nats per example: add it to log p(x) for the log density of raw data."""
+        if self.grid:
+            return 0.0
+        return -float(self.scale.double().log().expand(self.schema.shape).sum())
+
+    @property
+    def resolution(self) -> float:
+        """Distance between neighbouring raw values in the unit of x; 0 for continuous data."""
+        return 0.0 if self.grid else self.schema.step / float(self.scale.mean())
+
+    def _on_grid(self, raw: Tensor, noise: Noise | None) -> Tensor:
+        """Index on the grid; binarised where that was asked for."""
+        schema = self.schema
+        dtype = self.scale.dtype
+        if self.binarize == "none":
+            x = raw.to(dtype)
+            x = x - schema.low if schema.low else x
+            return x / schema.step if schema.step != 1 else x
+        share = (raw.to(dtype) - schema.low) / (schema.high - schema.low)
+        if self.binarize == "draw" and noise is not None:
+            return (noise.uniform(share.shape, rows=0) < share).to(dtype)
+        return (share > 0.5).to(dtype)

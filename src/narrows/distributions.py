@@ -1,0 +1,173 @@
+"""Distributions that torch does not have, and the two questions asked of every pair: a draw, and a divergence.
+
+A deterministic code is a distribution too: `Point` puts all mass at one value and carries the price of that code;
+its divergence from the prior `Flat` *is* the price. So ``-log p(x|z) + KL(q, prior)`` is the loss of the basic, the
+sparse, the vector-quantised and the variational autoencoder alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Independent,
+    Normal,
+    OneHotCategorical,
+    Poisson,
+    kl_divergence,
+    register_kl,
+)
+
+from narrows.noise import Noise
+
+
+class Point(Distribution):
+    """All mass at one value, together with what that value costs.
+
+    Parameters
+    ----------
+    value : Tensor, shape (n, ...)
+        The code.
+    price : Tensor, shape (n,)
+        Nats that the objective charges for it: 0 for a plain code, a penalty otherwise. A price is not a code
+        length, so a model with points reports no bound on log p(x).
+    """
+
+    arg_constraints = {}
+
+    def __init__(self, value: Tensor, price: Tensor) -> None:
+        self.value = value
+        self.price = price
+        super().__init__(value.shape[:1], value.shape[1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """The value itself."""
+        return self.value
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Zero for every value: a point has no density to compare."""
+        return value.new_zeros(value.shape[: value.dim() - len(self.event_shape)])
+
+
+class Flat(Distribution):
+    """The improper prior of a deterministic code: it prefers nothing and cannot be sampled."""
+
+    arg_constraints = {}
+
+    def __init__(self, n: int, shape: Sequence[int]) -> None:
+        super().__init__(torch.Size((n,)), torch.Size(shape), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Zero for every value."""
+        return value.new_zeros(value.shape[: value.dim() - len(self.event_shape)])
+
+
+@register_kl(Point, Flat)
+def _price(q: Point, _: Flat) -> Tensor:
+    return q.price
+
+
+def sample(q: Distribution, k: int, noise: Noise) -> Tensor:
+    """Draw ``k`` values of each example from ``q``, by a differentiable path where ``q`` has one.
+
+    Parameters
+    ----------
+    q : Distribution
+        Its last batch axis counts the examples.
+    k : int
+        Number of draws.
+    noise : Noise
+        The source of randomness.
+
+    Returns
+    -------
+    Tensor, shape (k, batch, event)
+    """
+    shape = (k, *q.batch_shape, *q.event_shape)
+    return draw(q, shape, len(q.batch_shape), noise)
+
+
+@singledispatch
+def draw(q: Distribution, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    """Rule for one kind of distribution behind `sample`; register one for every new kind.
+
+    Parameters
+    ----------
+    q : Distribution
+        What to draw from.
+    shape : sequence of int
+        Shape of the result.
+    rows : int
+        The axis of ``shape`` that counts the examples.
+    noise : Noise
+        The source of randomness.
+    """
+    raise TypeError(f"no rule to draw from {type(q).__name__}: register one with narrows.distributions.draw")
+
+
+@draw.register
+def _(q: Independent, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return draw(q.base_dist, shape, rows, noise)
+
+
+@draw.register
+def _(q: Point, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return q.value.expand(*shape)
+
+
+@draw.register
+def _(q: Normal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return torch.addcmul(q.loc, q.scale, noise.normal(shape, rows=rows))
+
+
+@draw.register
+def _(q: Bernoulli, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return (noise.uniform(shape, rows=rows) < q.probs).to(q.probs.dtype)
+
+
+@draw.register
+def _(q: Categorical, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return gumbel_argmax(q.logits, (*shape, q.logits.shape[-1]), rows, noise).to(q.logits.dtype)
+
+
+@draw.register
+def _(q: OneHotCategorical, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    picked = gumbel_argmax(q.logits, shape, rows, noise)
+    return torch.nn.functional.one_hot(picked, q.logits.shape[-1]).to(q.logits.dtype)
+
+
+@draw.register
+def _(q: Poisson, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return torch.poisson(q.rate.detach().expand(*shape).contiguous(), generator=noise.generator)
+
+
+def gumbel_argmax(logits: Tensor, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    """Draw categories by the Gumbel trick: argmax of logits minus the log of an exponential draw.
+
+    ``shape`` includes the axis of the categories, the last one, over which the argmax is taken.
+    """
+    exponential = -torch.log1p(-noise.uniform(shape, rows=rows)).clamp_min(torch.finfo(logits.dtype).tiny)
+    return (logits - exponential.log()).argmax(-1)
+
+
+def divergence(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q || p) in nats, shape (n,), where a closed form is registered for the pair; None where there is none."""
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return None
+
+
+def divergence_by_unit(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q || p) unit by unit, in nats, shape (n, d); None where it does not split over units."""
+    if isinstance(q, Independent) and isinstance(p, Independent):
+        by_unit = divergence(q.base_dist, p.base_dist)
+        return None if by_unit is None else by_unit.flatten(1)
+    return None

@@ -1,0 +1,79 @@
+"""The doctor: looks at a run and says what is wrong, how it shows, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from narrows.data.schema import Schema
+from narrows.data.transforms import Transform
+from narrows.inference import codes
+from narrows.model import Model
+from narrows.values import Finding
+
+ROWS_LOOKED_AT = 2000
+SCALES_APART = 1e3
+TERMS = ("objective", "reconstruction term", "rate (KL or price of the code)")
+
+
+def examine(model: Model, values: Tensor) -> list[Finding]:
+    """Look at a trained model on raw rows (n, x).
+
+    Returns
+    -------
+    list of Finding
+        Empty where nothing is wrong: units in use, sigma off its floor, columns of comparable scale.
+    """
+    findings = list(about_data(model.transform))
+    findings += model.likelihood.diagnose()
+    if len(values) > 1:
+        findings += model.latent.diagnose(model.latent.used(codes(model, values[:ROWS_LOOKED_AT])))
+    return findings
+
+
+def about_data(transform: Transform) -> Iterator[Finding]:
+    """Say what the fitted statistics tell of the units of the data."""
+    spread = (transform.squares / transform.count.clamp_min(1)).sqrt().flatten()
+    constant = int((spread == 0).sum())
+    if constant:
+        yield Finding(
+            "constant columns",
+            f"{_names(transform.schema, spread == 0)} never change{'s' if constant == 1 else ''} in the training rows",
+            "leave them out with --ignore: they cost a little and tell nothing",
+        )
+    moving = spread[spread > 0]
+    if len(moving) > 1 and float(moving.max() / moving.min()) > SCALES_APART:
+        yield Finding(
+            "units",
+            f"the columns' standard deviations run from {float(moving.min()):.2g} to {float(moving.max()):.2g}",
+            "nothing to do: each column is standardised, and the error is counted in its own standard deviations",
+        )
+
+
+def first_bad_term(rows: Tensor) -> str:
+    """Name what first stopped being a number in an interval's table (steps, 3) of nats, distortion and rate.
+
+    Where all terms fail in one step, the step before it had spoilt the weights.
+    """
+    bad = ~torch.isfinite(rows)
+    step = int(bad.any(1).int().argmax())
+    named: Sequence[str] = [TERMS[i] for i in (1, 2) if bad[step, i]]
+    return named[0] if len(named) == 1 else "gradient, which spoilt the weights"
+
+
+def broken(rows: Tensor, rate: float) -> Finding:
+    """Report that a term is no longer a number."""
+    return Finding(
+        "not a number",
+        f"training stopped because the {first_bad_term(rows)} stopped being finite; the last good weights are kept",
+        f"take a lower rate (--rate {rate / 10:.1g}), or look for extreme values in the data",
+    )
+
+
+def _names(schema: Schema, chosen: Tensor) -> str:
+    """Name some columns of a mask."""
+    picked = chosen.nonzero().flatten().tolist()
+    names = [schema.names[i] if schema.names else f"column {i}" for i in picked[:3]]
+    return ", ".join(names) + (f" and {len(picked) - 3} more" if len(picked) > 3 else "")

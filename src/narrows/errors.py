@@ -1,0 +1,32 @@
+"""The one error a person meets: what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something a person gave cannot be used; the message is one sentence fit for a terminal.
+
+    The command line prints it after ``narrows: error:`` and exits with status 2. It is a ``ValueError``, so
+    that scikit-learn's conventions hold in Python.
+    """
+
+
+def unknown(what: str, given: object, allowed: Iterable[str]) -> InputError:
+    """Make the error for a name that is not on the list, naming the nearest one that is.
+
+    Parameters
+    ----------
+    what : str
+        What the name should have named, for example ``"preset"``.
+    given : object
+        The name that was given.
+    allowed : iterable of str
+        The names that would have done.
+    """
+    names = list(allowed)
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return InputError(f"unknown {what} {str(given)!r}{hint} allowed: {', '.join(names) or 'none'}")

@@ -1,0 +1,97 @@
+"""Filters over the progress of a run: each takes the iterator, does one thing at every interval, and passes it on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from narrows.checkpoint import Best, save_checkpoint
+from narrows.doctor import broken
+from narrows.persist import plain
+from narrows.train import Run, held_out
+from narrows.values import Finding, Progress
+
+SECONDS_BETWEEN_CHECKPOINTS = 5.0
+
+
+def guarded(run: Run, progress: Iterator[Progress], report: Callable[[Finding], None]) -> Iterator[Progress]:
+    """Stop where a figure is no longer a number; put the last good weights back and report which term failed first."""
+    good = _copy(run.model.state_dict())
+    for now in progress:
+        finite = all(map(math.isfinite, dataclasses.astuple(now.training)))
+        if not finite or not all(bool(tensor.isfinite().all()) for tensor in run.model.parameters()):
+            report(broken(run.rows, run.full_rate))
+            run.model.load_state_dict(good)
+            if run.average is not None:
+                run.average.model.load_state_dict(good)
+            return
+        good = _copy(run.model.state_dict())
+        yield now
+
+
+def validated(run: Run, progress: Iterator[Progress], values: Tensor) -> Iterator[Progress]:
+    """Add the held-out figures at the end of each epoch, and at the end."""
+    for now in progress:
+        if now.epoch_ended or now.share >= 1.0:
+            figures = held_out(run.deployed, values)
+            run.schedule.see(figures.nats)
+            now = dataclasses.replace(now, validation=figures)
+        yield now
+
+
+def keeping_best(run: Run, progress: Iterator[Progress], best: Best, patience: int) -> Iterator[Progress]:
+    """Keep the weights with the lowest held-out figure; stop after ``patience`` validations without a lower one."""
+    if best.waited >= patience:
+        return
+    for now in progress:
+        if now.validation is not None:
+            best.see(now.validation.nats, run.deployed.state_dict())
+        yield now
+        if best.waited >= patience:
+            return
+
+
+def recorded(progress: Iterator[Progress], history: list[Progress]) -> Iterator[Progress]:
+    """Keep the progress of every epoch's end."""
+    for now in progress:
+        if now.epoch_ended or now.share >= 1.0:
+            history.append(now)
+        yield now
+
+
+def checkpointed(
+    run: Run,
+    progress: Iterator[Progress],
+    folder: Path,
+    best: Best,
+    history: list[Progress],
+    plan: Mapping[str, Any],
+    seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
+) -> Iterator[Progress]:
+    """Write a checkpoint every few seconds and at the end."""
+    last = -math.inf
+    for now in progress:
+        if time.monotonic() - last >= seconds or now.share >= 1.0:
+            save_checkpoint(folder, run, best, history, plan)
+            last = time.monotonic()
+        yield now
+
+
+def logged(progress: Iterator[Progress], path: Path) -> Iterator[Progress]:
+    """Append each interval's progress to a file as a JSON line."""
+    with path.open("a", encoding="utf-8") as lines:
+        for now in progress:
+            lines.write(json.dumps(plain(now)) + "\n")
+            lines.flush()
+            yield now
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}

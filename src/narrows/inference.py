@@ -1,0 +1,109 @@
+"""A trained model put to use: codes, reconstructions, scores and samples of raw rows, in even chunks.
+
+Everything here is deterministic. Where a figure needs random draws they are seeded and, for the figure of a row, the
+same for every row, so that a row's figure does not depend on the batch it comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from narrows.distributions import sample
+from narrows.errors import InputError
+from narrows.model import Model
+from narrows.noise import Noise
+
+ROWS_AT_ONCE = 500
+SCORE_SEED = 1312
+SCORE_SAMPLES = 16
+
+
+def in_chunks(model: Model, values: Tensor, function: Callable[[Tensor], Tensor], rows: int = ROWS_AT_ONCE) -> Tensor:
+    """Apply ``function`` to chunks of raw rows (n, x) on the model's device, without gradients; join on the host."""
+    model.eval()
+    with torch.inference_mode():
+        parts = [function(raw.to(model.device)).cpu() for raw in values.split(rows)]
+    return torch.cat(parts)
+
+
+def clean_input(model: Model, raw: Tensor) -> Tensor:
+    """Standardised input of raw rows; values that are binarised by a draw are drawn from one seed."""
+    return model.batch(raw, Noise(SCORE_SEED, model.device, shared=True)).seen
+
+
+def codes(model: Model, values: Tensor) -> Tensor:
+    """Return the code of each raw row, shape (n, d): the posterior's mean, or its mode if discrete."""
+
+    def encode(raw: Tensor) -> Tensor:
+        return model.latent.code(model.posterior(clean_input(model, raw)))
+
+    return in_chunks(model, values, encode)
+
+
+def decoded(model: Model, z: Tensor) -> Tensor:
+    """Return the mean of p(x | z) for codes (n, d), in raw units, shape (n, x)."""
+
+    def decode(chunk: Tensor) -> Tensor:
+        return model.transform.inverse(model.decode(chunk[None]).mean[0])
+
+    return in_chunks(model, z, decode)
+
+
+def reconstructed(model: Model, values: Tensor) -> Tensor:
+    """Return the mean of p(x | code) for each raw row, in raw units, shape (n, x)."""
+    return decoded(model, codes(model, values))
+
+
+def bounds(model: Model, values: Tensor, samples: int = SCORE_SAMPLES) -> Tensor:
+    """Lower bound on log p(x) of each raw row, in nats of the raw data, shape (n,).
+
+    The elbo with ``samples`` draws that all rows share; for a deterministic code, log p(x | z) less the code's price,
+    which orders rows but is no bound.
+    """
+    k = samples if model.latent.random else 1
+
+    def score(raw: Tensor) -> Tensor:
+        batch = model.batch(raw, Noise(SCORE_SEED, model.device, shared=True))
+        terms = model.terms(batch, k, Noise(SCORE_SEED, model.device, shared=True))
+        return (terms.log_px - terms.kl).mean(0)
+
+    return in_chunks(model, values, score, max(1, ROWS_AT_ONCE // k)) + model.transform.log_det
+
+
+def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:
+    """New examples in raw units, shape (n, x): codes from the prior, decoded.
+
+    Parameters
+    ----------
+    model : Model
+        With a random latent.
+    n : int
+        How many.
+    seed : int
+        Equal seeds give equal examples.
+    draw : bool
+        Draw each from p(x | z) instead of taking its mean.
+
+    Raises
+    ------
+    InputError
+        If the model has no prior to draw codes from.
+    """
+    if not model.latent.random:
+        raise InputError(
+            f"{model.latent.kind} codes have no distribution to draw new ones from; train with --preset variational to generate"
+        )
+    noise = Noise(seed, model.device)
+
+    def chunks() -> Iterator[Tensor]:
+        for start in range(0, n, ROWS_AT_ONCE):
+            count = min(ROWS_AT_ONCE, n - start)
+            p = model.decode(sample(model.latent.prior(count, model.device), 1, noise))
+            yield model.transform.inverse(sample(p, 1, noise)[0, 0] if draw else p.mean[0]).cpu()
+
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat(list(chunks()))

@@ -1,0 +1,168 @@
+"""Deterministic codes: plain ones, and three that are sparse. Their "KL" is the price they declare."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from narrows import distributions
+from narrows.axes import ACTIVE_VARIANCE, Latent
+from narrows.distributions import Flat
+from narrows.parts import at_least, at_most
+
+
+class _Exact(Latent):
+    """Codes that are a function of the input: no prior, no draw."""
+
+    def prior(self, n: int, device: torch.device) -> Distribution:
+        """Return the flat prior: nothing is known of a deterministic code beforehand."""
+        return Flat(n, (self.size,))
+
+    def used(self, codes: Tensor) -> Tensor:
+        """Whether each unit's variance is above a hundredth of the largest: plain codes have no scale of their own."""
+        spread = codes.var(0)
+        return spread > ACTIVE_VARIANCE * spread.max()
+
+
+class Point(_Exact, kind="point"):
+    """The plain code of the basic autoencoder: z = h, at no price (Hinton and Salakhutdinov 2006).
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    """
+
+    def __init__(self, size: int = 16) -> None:
+        super().__init__()
+        at_least("latent.size", size, 1)
+        self.size = size
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at h (n, size)."""
+        return distributions.Point(h, h.new_zeros(h.shape[0]))
+
+
+class L1(_Exact, kind="l1"):
+    """Non-negative codes that pay for their size: z = relu(h), price = weight * sum_j |z_j| nats.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    weight : float
+        Nats for each unit of code.
+
+    Notes
+    -----
+    The penalty of the lasso (Tibshirani 1996), applied to codes. It shrinks the codes that it keeps; `TopK` does not.
+    """
+
+    remedy = "take a smaller latent.weight, or train longer"
+
+    def __init__(self, size: int = 16, weight: float = 1.0) -> None:
+        super().__init__()
+        at_least("latent.size", size, 1)
+        at_least("latent.weight", weight, 0)
+        self.size = size
+        self.weight = weight
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at relu(h)."""
+        z = h.relu()
+        return distributions.Point(z, self.weight * z.sum(1))
+
+    def used(self, codes: Tensor) -> Tensor:
+        """Whether each unit is ever above zero."""
+        return (codes > 0).any(0)
+
+
+class KlSparse(_Exact, kind="kl-sparse"):
+    """Codes in (0, 1) whose mean use is held near a target: z = sigmoid(h).
+
+    The price of every example is ``weight * sum_j [rho ln(rho / r_j) + (1 - rho) ln((1 - rho) / (1 - r_j))]``, where
+    r_j is the running mean of unit j (Ng 2011, CS294A notes, section 3). The mean runs over batches, so that the
+    price means the same for a full batch and for one example at a time.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    rho : float
+        Target of the mean use of a unit, in (0, 1).
+    weight : float
+        Weight of the penalty.
+    momentum : float
+        Share of the newest batch in the running mean, in (0, 1].
+    """
+
+    use: Tensor
+    remedy = "take a larger latent.rho, or train longer"
+
+    def __init__(self, size: int = 16, rho: float = 0.1, weight: float = 1.0, momentum: float = 0.1) -> None:
+        super().__init__()
+        at_least("latent.size", size, 1)
+        at_least("latent.rho", rho, 0, above=True)
+        at_most("latent.rho", rho, 0.999)
+        at_least("latent.weight", weight, 0)
+        at_least("latent.momentum", momentum, 0, above=True)
+        at_most("latent.momentum", momentum, 1)
+        self.size = size
+        self.rho = rho
+        self.weight = weight
+        self.momentum = momentum
+        self.register_buffer("use", torch.full((size,), rho))
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at sigmoid(h); in training the running mean moves on."""
+        z = h.sigmoid()
+        use = self.use
+        if self.training:
+            batch = z.mean(0)
+            self.use.lerp_(batch.detach(), self.momentum)
+            # The value is the running mean, the gradient that of the batch's own mean: an example's pull on the
+            # average does not depend on the momentum.
+            use = self.use + (batch - batch.detach())
+        use = use.clamp(1e-6, 1 - 1e-6)
+        bernoulli = torch.distributions.Bernoulli
+        price = torch.distributions.kl_divergence(bernoulli(use.new_tensor(self.rho)), bernoulli(use)).sum()
+        return distributions.Point(z, (self.weight * price).expand(h.shape[0]))
+
+    def used(self, codes: Tensor) -> Tensor:
+        """Whether each unit reaches a tenth of its target at least once."""
+        return (codes > self.rho / 10).any(0)
+
+
+class TopK(_Exact, kind="top-k"):
+    """Codes of which only the ``k`` numbers largest in magnitude are kept; the rest are zero.
+
+    The k-sparse autoencoder (Makhzani and Frey 2014), with signed codes. It has no weight to tune and no shrinkage.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    k : int
+        Numbers kept; 0 keeps half of them.
+    """
+
+    remedy = "take a larger latent.k or a smaller latent.size"
+
+    def __init__(self, size: int = 16, k: int = 0) -> None:
+        super().__init__()
+        at_least("latent.size", size, 1)
+        at_least("latent.k", k, 0)
+        at_most("latent.k", k, size)
+        self.size = size
+        self.k = k
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at h with all but k of its numbers set to zero."""
+        kept = h.abs().topk(self.k or (self.size + 1) // 2, dim=1).indices
+        z = torch.zeros_like(h).scatter(1, kept, h.gather(1, kept))
+        return distributions.Point(z, h.new_zeros(h.shape[0]))
+
+    def used(self, codes: Tensor) -> Tensor:
+        """Whether each unit is ever kept."""
+        return (codes != 0).any(0)

@@ -1,0 +1,7 @@
+"""How data are scored, given a code: the likelihood axis."""
+
+from narrows.likelihoods.counts import Poisson
+from narrows.likelihoods.pixels import Bernoulli, Categorical, Logistic
+from narrows.likelihoods.reals import Gaussian
+
+__all__ = ["Bernoulli", "Categorical", "Gaussian", "Logistic", "Poisson"]

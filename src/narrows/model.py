@@ -1,0 +1,179 @@
+"""One model from six parts: encode, draw, decode, score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from narrows import corruptions, gradients, latents, likelihoods, networks, objectives
+from narrows.axes import Corruption, Gradient, Latent, Likelihood, Network, Objective, flat, stacked
+from narrows.data.schema import Schema
+from narrows.data.transforms import Binarize, Transform
+from narrows.errors import InputError
+from narrows.noise import Noise
+from narrows.parts import Part, make
+from narrows.values import Batch, Clock, Terms
+
+# Importing a module of parts enters its kinds in the registry.
+AXIS_MODULES = (networks, latents, likelihoods, corruptions, objectives, gradients)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A choice on each of the six axes: everything that tells one autoencoder from another."""
+
+    network: Network
+    latent: Latent
+    likelihood: Likelihood
+    corruption: Corruption
+    objective: Objective
+    gradient: Gradient
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        """Make the parts from ``{axis: specification}``; see `narrows.parts.make`."""
+        return cls(**{field.name: make(field.name, spec[field.name]) for field in dataclasses.fields(cls)})
+
+    def spec(self) -> dict[str, Any]:
+        """The inverse of `from_spec`, in plain JSON values."""
+        return {name: part.spec() for name, part in self.parts().items()}
+
+    def parts(self) -> dict[str, Part]:
+        """The parts by axis."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def fresh(self) -> Recipe:
+        """Return untrained copies of the parts."""
+        return Recipe(**{name: part.fresh() for name, part in self.parts().items()})  # type: ignore[arg-type]
+
+    def refusals(self, schema: Schema) -> Iterator[str]:
+        """Sentences that say which parts do not go together, or not with such data, each with a way out."""
+        sentences = [part.refuses(schema) for part in self.parts().values()]
+        sentences.append(self.objective.refuses_latent(self.latent))
+        sentences.append(self.gradient.refuses_pair(self.latent, self.objective))
+        return (sentence for sentence in sentences if sentence)
+
+    def check(self, schema: Schema) -> None:
+        """Raise `InputError` with the first refusal, if there is one."""
+        for sentence in self.refusals(schema):
+            raise InputError(sentence)
+
+
+class Model(nn.Module):
+    """An autoencoder: transform, network, latent and likelihood with their weights, and how it is trained.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The parts. Fresh copies of them are built; the ones given are left alone.
+    schema : Schema
+        Of the raw data.
+    binarize : {"none", "threshold", "draw"}
+        Whether the data are made binary first; see `Transform`.
+    seed : int
+        Of the initial weights.
+
+    Raises
+    ------
+    InputError
+        If the parts do not go together or not with such data; the sentence names a way out.
+    """
+
+    def __init__(self, recipe: Recipe, schema: Schema, *, binarize: Binarize = "none", seed: int = 0) -> None:
+        super().__init__()
+        # torch's layers draw their first weights from its global generator: seed it, and put it back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            recipe = recipe.fresh()
+            self.transform = Transform(schema, grid=recipe.likelihood.grid, binarize=binarize)
+            recipe.check(self.transform.modelled)
+            self.network = recipe.network
+            self.latent = recipe.latent
+            self.likelihood = recipe.likelihood
+            self.likelihood.build(self.transform.modelled)
+            self.network.build(schema.shape, self.latent.n_params, self.latent.size, self.likelihood.n_params)
+        self.recipe = recipe
+        self.matrix_dtype: torch.dtype | None = None
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the raw data."""
+        return self.transform.schema
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.transform.scale.device
+
+    def adapt(self, values: Tensor) -> None:
+        """Fit the transform to raw training rows (n, x), and tell the likelihood how fine they are."""
+        self.transform.fit(values)
+        self.likelihood.calibrate(self.transform.resolution)
+
+    def batch(self, raw: Tensor, noise: Noise) -> Batch:
+        """Raw rows -> the clean batch; ``noise`` is drawn from where values are binarised by a draw."""
+        batch: Batch = self.transform(raw, noise)
+        return batch
+
+    def posterior(self, seen: Tensor) -> Distribution:
+        """q(z | x) for standardised input (n, x)."""
+        with self._matrices():
+            h = self.network.encode(seen)
+        return self.latent.posterior(h.to(seen.dtype))
+
+    def decode(self, z: Tensor) -> Distribution:
+        """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
+        with self._matrices():
+            params = self.network.decode(flat(z))
+        p: Distribution = self.likelihood(stacked(params.to(z.dtype), z.shape[0]))
+        return p
+
+    def terms(self, batch: Batch, k: int, noise: Noise) -> Terms:
+        """Encode, draw k codes by the gradient estimator's rule, decode and score."""
+        z, scoring = self.recipe.gradient.draw(self.posterior(batch.seen), k, noise)
+        return Terms(self.decode(z).log_prob(batch.x), z, scoring, self.latent.prior(batch.seen.shape[0], self.device))
+
+    def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Tensor]:
+        """One training step's surrogate, and the row of figures that is reported.
+
+        Returns
+        -------
+        surrogate : Tensor, shape ()
+            Its gradient is the estimate; its value means nothing.
+        row : Tensor, shape (3,)
+            Nats (the objective, every schedule at its end), distortion and rate: means over the batch, detached.
+        """
+        objective = self.recipe.objective
+        batch = self.recipe.corruption(self.batch(raw, noise), noise)
+        terms = self.terms(batch, objective.samples, noise)
+        cost = objective.cost(terms, clock)
+        surrogate = self.recipe.gradient.surrogate(cost, terms, objective)
+        return surrogate, self.summary(terms)
+
+    @torch.no_grad()
+    def summary(self, terms: Terms) -> Tensor:
+        """Nats, distortion and rate of a batch: means over its examples, shape (3,)."""
+        objective = self.recipe.objective
+        nats = objective.combine(objective.cost(terms, _END)).mean()
+        return torch.stack([nats, -terms.log_px.mean(), terms.kl.mean()])
+
+    def _matrices(self) -> AbstractContextManager[Any]:
+        """Products of the network in ``matrix_dtype`` while training; latents and likelihoods stay in float32."""
+        if self.matrix_dtype is None or not self.training:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.matrix_dtype)
+
+
+_END = Clock.at_end()
+
+
+def parameters_in(model: nn.Module) -> int:
+    """Count the trained numbers of a model."""
+    return sum(parameter.numel() for parameter in model.parameters())

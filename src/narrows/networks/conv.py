@@ -1,0 +1,104 @@
+"""Convolutional networks for images of any size."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from narrows.axes import Network
+from narrows.data.schema import Schema
+from narrows.parts import at_least, at_most
+
+SMALLEST_SIDE = 7
+
+
+class Conv(Network, kind="conv"):
+    """Strided convolutions down to a small map and a linear map to the code; the decoder mirrors them.
+
+    Stage i halves each side (kernel 4, stride 2, padding 1: side -> floor(side / 2)) and doubles the channels from
+    ``channels``. A side of 1 is left as it is (kernel 3, stride 1). The mirrored transposed convolution adds one output
+    row or column where the encoder met an odd side, so the decoder returns exactly the input's shape.
+
+    Parameters
+    ----------
+    channels : int
+        Channels after the first stage.
+    stages : int
+        Number of halvings; 0 takes as many as bring the longer side to 7 or less, at least one.
+    hidden : int
+        Units of a hidden layer between the last map and the code on each side; 0 for none.
+    """
+
+    def __init__(self, channels: int = 32, stages: int = 0, hidden: int = 256) -> None:
+        super().__init__()
+        at_least("network.channels", channels, 1)
+        at_least("network.stages", stages, 0)
+        at_most("network.stages", stages, 16)
+        at_least("network.hidden", hidden, 0)
+        self.channels = channels
+        self.stages = stages
+        self.hidden = hidden
+
+    def refuses(self, schema: Schema) -> str | None:
+        """Tables have no neighbourhood to convolve over."""
+        if schema.is_image:
+            return None
+        return f"network conv takes images, and the data are {schema.describe()}; take network=mlp"
+
+    def build(self, shape: tuple[int, ...], features: int, code: int, params: int) -> None:
+        """Make the weights for images of ``shape`` (channels, height, width)."""
+        maps = [shape[1:]]
+        for _ in range(self.stages or _halvings(max(shape[1:]))):
+            maps.append((_halved(maps[-1][0]), _halved(maps[-1][1])))
+        widths = [min(self.channels * 2**stage, 8 * self.channels) for stage in range(len(maps) - 1)]
+        self.output_shape = (params, *shape)
+        self.encoder = nn.Sequential()
+        for before, after, size in zip([shape[0], *widths], widths, maps, strict=False):
+            self.encoder.extend([nn.Conv2d(before, after, **_geometry(size)), nn.ReLU()])
+        self.small_shape = (widths[-1], *maps[-1])
+        cells = math.prod(self.small_shape)
+        self.to_features = _linear(cells, self.hidden, features)
+        self.from_code = nn.Sequential(*_linear(code, self.hidden, cells), nn.ReLU())
+        self.decoder = nn.Sequential()
+        outputs = [*widths[-2::-1], params * shape[0]]
+        for before, after, size in zip(widths[::-1], outputs, maps[-2::-1], strict=True):
+            self.decoder.extend([nn.ConvTranspose2d(before, after, **_geometry(size, mirrored=True)), nn.ReLU()])
+        del self.decoder[-1]
+
+    def encode(self, seen: Tensor) -> Tensor:
+        """Map images (n, channels, height, width) to h (n, features)."""
+        h: Tensor = self.to_features(self.encoder(seen).flatten(1))
+        return h
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Map codes (m, code) to likelihood parameters (m, P, channels, height, width)."""
+        out: Tensor = self.decoder(self.from_code(z).view(-1, *self.small_shape))
+        return out.view(-1, *self.output_shape)
+
+
+def _halved(side: int) -> int:
+    return max(side // 2, 1)
+
+
+def _halvings(side: int) -> int:
+    """Number of halvings that bring a side to 7 or less, at least one."""
+    return max(1, math.ceil(math.log2(max(side, 1) / SMALLEST_SIDE)) if side > SMALLEST_SIDE else 1)
+
+
+def _geometry(size: tuple[int, int], *, mirrored: bool = False) -> dict[str, tuple[int, int]]:
+    """Kernel, stride and padding that halve a map of ``size``, or bring a halved one back to it."""
+    geometry = {
+        "kernel_size": tuple(4 if side > 1 else 3 for side in size),
+        "stride": tuple(2 if side > 1 else 1 for side in size),
+        "padding": (1, 1),
+    }
+    if mirrored:
+        geometry["output_padding"] = tuple(side % 2 if side > 1 else 0 for side in size)
+    return geometry  # type: ignore[return-value]
+
+
+def _linear(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
+    if not hidden:
+        return nn.Sequential(nn.Linear(n_in, n_out))
+    return nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, n_out))

@@ -1,0 +1,158 @@
+"""Parts: the choices on the six axes. A part's constructor signature *is* its configuration."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
+
+from torch import nn
+
+from narrows.data.schema import Schema
+from narrows.errors import InputError, unknown
+
+_registry: dict[str, dict[str, type[Part]]] = {}
+
+
+class Part(nn.Module):
+    """One choice on one axis.
+
+    A class statement with ``axis=`` opens an axis; one with ``kind=`` adds a kind to the axis of its parent:
+
+        class Latent(Part, axis="latent"): ...
+        class Gaussian(Latent, kind="gaussian"): ...
+
+    The constructor stores each argument under its own name and does nothing else with the outside world, so
+    that `get_params`, `fresh` and `spec` need no code in the kind.
+    """
+
+    axis: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, axis: str = "", kind: str = "") -> None:
+        super().__init_subclass__()
+        if axis:
+            cls.axis = axis
+            _registry[axis] = {}
+        if kind:
+            cls.kind = kind
+            _registry[cls.axis][kind] = cls
+
+    @classmethod
+    def parameters_of(cls) -> dict[str, inspect.Parameter]:
+        """The constructor's parameters by name: the configuration this kind takes."""
+        return dict(list(inspect.signature(cls.__init__).parameters.items())[1:])
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The configuration, as scikit-learn's ``clone`` wants it."""
+        return {name: getattr(self, name) for name in self.parameters_of() if name not in ("args", "kwargs")}
+
+    def fresh(self, **changes: Any) -> Self:
+        """Return a new untrained part of the same configuration, with ``changes`` made to it."""
+        return type(self)(**{**self.get_params(), **changes})
+
+    def spec(self) -> dict[str, Any]:
+        """The configuration as plain JSON values: ``{"kind": ..., name: value, ...}``."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in self.get_params().items()}
+        return {"kind": self.kind, **plain}
+
+    def refuses(self, schema: Schema) -> str | None:
+        """Return a sentence that says why this part cannot serve such data, with the way out; None if it can."""
+        return None
+
+
+def axes() -> list[str]:
+    """The names of the axes."""
+    return list(_registry)
+
+
+def kinds(axis: str) -> dict[str, type[Part]]:
+    """The kinds on one axis by name."""
+    if axis not in _registry:
+        raise unknown("axis", axis, _registry)
+    return dict(_registry[axis])
+
+
+def make(axis: str, spec: Mapping[str, Any] | str) -> Part:
+    """Make a part from its specification.
+
+    Parameters
+    ----------
+    axis : str
+        The axis, for example ``"latent"``.
+    spec : mapping or str
+        ``{"kind": "gaussian", "size": 16}``, or just the kind for a part with its defaults.
+
+    Raises
+    ------
+    InputError
+        If the kind or a parameter is unknown (the nearest name is given), or a value has the wrong type.
+    """
+    spec = {"kind": spec} if isinstance(spec, str) else dict(spec)
+    name = spec.pop("kind", None)
+    if name not in kinds(axis):
+        raise unknown(axis, name, kinds(axis))
+    part = kinds(axis)[name]
+    allowed = part.parameters_of()
+    hints = get_type_hints(part.__init__)
+    for parameter, value in spec.items():
+        if parameter not in allowed:
+            raise unknown(f"parameter of {axis} {name}", parameter, allowed)
+        spec[parameter] = typed(f"{axis}.{parameter}", value, hints.get(parameter, Any))
+    return part(**spec)
+
+
+def typed(name: str, value: Any, annotation: Any) -> Any:
+    """Read ``value``, a JSON value or the text of an option, as ``annotation`` says.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read so.
+    """
+    for kind in _alternatives(annotation):
+        read = _read(value, kind)
+        if read is not None or (kind is type(None) and value in (None, "none", "None")):
+            return read
+    wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in _alternatives(annotation))
+    raise InputError(f"{name} was given as {value!r}; it takes {wanted.replace('NoneType', 'none')}")
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    union = get_origin(annotation) in (Union, types.UnionType)
+    return get_args(annotation) if union else (annotation,)
+
+
+def _read(value: Any, kind: Any) -> Any:
+    """``value`` as one plain type, or None where it is not one."""
+    if kind is Any:
+        return value
+    if get_origin(kind) is tuple:
+        items = value.split(",") if isinstance(value, str) else value
+        items = items if isinstance(items, (list, tuple)) else [items]
+        read = tuple(_read(item, get_args(kind)[0]) for item in items)
+        return None if None in read else read
+    if kind is bool:
+        return {"true": True, "false": False}.get(str(value).lower())
+    if isinstance(value, bool) or kind is type(None):
+        return None
+    if isinstance(value, kind):
+        return value
+    try:
+        whole = kind is not int or isinstance(value, str) or float(value) == int(value)
+        return kind(value) if kind in (int, float) and whole else None
+    except (TypeError, ValueError):
+        return None
+
+
+def at_least(name: str, value: float, low: float, *, above: bool = False) -> None:
+    """Check a configured number, ``value >= low`` (``> low`` if ``above``), and name it if it is not so."""
+    if not (value > low if above else value >= low):
+        raise InputError(f"{name} was given as {value}; it must be {'above' if above else 'at least'} {low}")
+
+
+def at_most(name: str, value: float, high: float) -> None:
+    """Check a configured number, ``value <= high``, and name it if it is not so."""
+    if not value <= high:
+        raise InputError(f"{name} was given as {value}; it must be at most {high}")

@@ -1,0 +1,181 @@
+"""Tensors and a JSON header in one safetensors file: models and checkpoints. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+import narrows
+from narrows.atomic import writing
+from narrows.baseline import Baseline
+from narrows.data.schema import Schema
+from narrows.errors import InputError
+from narrows.model import Model, Recipe
+
+FORMAT = 1
+HEADER_KEY = "narrows"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model with what a user of its file needs to know.
+
+    Parameters
+    ----------
+    model : Model
+        With its weights and fitted transform.
+    preset : str
+        The preset it was made from.
+    baseline : Baseline or None
+        Principal components of the training rows, at the same code size.
+    record : dict
+        How it was trained: plan, history, findings, data, seconds, versions. Plain JSON values.
+    """
+
+    model: Model
+    preset: str
+    baseline: Baseline | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the raw data."""
+        return self.model.schema
+
+
+def save(fitted: Fitted, path: Path | str) -> None:
+    """Write a trained model as one file, whole or not at all.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        The model.
+    path : Path or str
+        By custom ``.safetensors``.
+    """
+    tensors = {f"model.{name}": tensor for name, tensor in fitted.model.state_dict().items()}
+    if fitted.baseline is not None:
+        tensors |= {f"baseline.{name}": tensor for name, tensor in fitted.baseline.tensors().items()}
+    header = {
+        "what": "model",
+        "preset": fitted.preset,
+        "spec": fitted.model.recipe.spec(),
+        "schema": fitted.schema.to_json(),
+        "binarize": fitted.model.transform.binarize,
+        "record": fitted.record,
+    }
+    write_tensors(path, tensors, header)
+
+
+def load(path: Path | str) -> Fitted:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : Path or str
+        Written by `save`.
+
+    Returns
+    -------
+    Fitted
+        Its model is in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is foreign, truncated, altered or of a newer format.
+    """
+    tensors, header = read_tensors(path, what="model")
+    try:
+        schema = Schema.from_json(header["schema"])
+        # On the meta device nothing is allocated: a header cannot ask for more memory than the file brings.
+        with torch.device("meta"):
+            model = Model(Recipe.from_spec(header["spec"]), schema, binarize=header["binarize"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} describes a model that this version cannot build ({error})") from None
+    _fill(model, under("model.", tensors), path)
+    baseline = under("baseline.", tensors)
+    return Fitted(model.eval(), header["preset"], Baseline(**baseline) if baseline else None, header["record"])
+
+
+def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header with a fingerprint of both, atomically."""
+    header = {"format": FORMAT, "version": narrows.__version__, **header}
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header["fingerprint"] = fingerprint(ready, header)
+    text = json.dumps(header, allow_nan=False)
+    with writing(path) as beside:
+        safetensors.torch.save_file(ready, beside, metadata={HEADER_KEY: text})
+
+
+def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote and check that it is whole, unaltered and a ``what``.
+
+    Raises
+    ------
+    InputError
+        If it is not; one sentence says why.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give a {what} file that narrows train wrote")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, UnicodeDecodeError):
+        raise InputError(f"{path} is not a narrows {what} file, or was cut short; give one that narrows train wrote") from None
+    if not isinstance(header, dict) or header.get("what") != what:
+        raise InputError(f"{path} is not a narrows {what} file; give one that narrows train wrote")
+    if header.get("format", 0) > FORMAT:
+        raise InputError(f"{path} was written by narrows {header.get('version')}; this is {narrows.__version__}: upgrade to read it")
+    if header.pop("fingerprint", None) != fingerprint(tensors, header):
+        raise InputError(f"{path} was altered after it was written; train again, or take a copy that is whole")
+    return tensors, header
+
+
+def fingerprint(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """SHA-256 over the header and every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _fill(model: Model, tensors: dict[str, Tensor], path: Path | str) -> None:
+    """Put the file's tensors in the place of the model's, which have no memory yet."""
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != given:
+        differing = sorted(set(expected.items()) ^ set(given.items()))[0][0]
+        raise InputError(f"{path} does not hold the model that it describes ({differing} differs); train again")
+    model.load_state_dict(tensors, assign=True)
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths and non-finite numbers as JSON has them (null for the last)."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return str(value) if isinstance(value, Path) else value

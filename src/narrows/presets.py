@@ -1,0 +1,170 @@
+"""Presets: the kinds of autoencoder people ask for by name, each a row of choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from narrows.axes import Latent, Objective
+from narrows.data.schema import Schema
+from narrows.errors import InputError, unknown
+from narrows.model import Recipe
+from narrows.parts import axes, kinds, make
+
+SMALLEST_CONV_SIDE = 12
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row: what differs from the plain autoencoder, when to take it, and where it comes from."""
+
+    name: str
+    when: str
+    source: str
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+
+PLAIN: Mapping[str, Any] = {
+    "network": "auto",
+    "latent": "point",
+    "likelihood": "auto",
+    "corruption": "none",
+    "objective": "elbo",
+    "gradient": "auto",
+}
+
+PRESETS: Mapping[str, Preset] = {
+    row.name: row
+    for row in (
+        Preset(
+            "autoencoder",
+            "a short code with the smallest reconstruction error; its codes cannot be sampled",
+            "Hinton and Salakhutdinov 2006",
+        ),
+        Preset(
+            "convolutional",
+            "the same for images, with fewer weights and better detail",
+            "Masci et al. 2011",
+            {"network": "conv"},
+        ),
+        Preset(
+            "denoising",
+            "codes that hold under noise: it learns to undo a corruption",
+            "Vincent et al. 2008",
+            {"corruption": {"kind": "gaussian", "sigma": 0.3}},
+        ),
+        Preset(
+            "sparse",
+            "many units of which few are on: features one can name",
+            "Makhzani and Frey 2014",
+            {"latent": {"kind": "top-k", "size": 64, "k": 16}},
+        ),
+        Preset(
+            "variational",
+            "new examples from the prior, a bound on log p(x), smooth codes",
+            "Kingma and Welling 2014",
+            {"latent": "gaussian"},
+        ),
+        Preset(
+            "beta",
+            "a variational code that pays more for each nat: fewer, more separate factors",
+            "Higgins et al. 2017",
+            {"latent": "gaussian", "objective": {"kind": "elbo", "beta": 4.0}},
+        ),
+        Preset(
+            "iwae",
+            "a tighter bound on log p(x) than the variational one, for k times the decoder's work",
+            "Burda et al. 2016",
+            {"latent": "gaussian", "objective": {"kind": "iwae", "samples": 5}},
+        ),
+        Preset(
+            "vq",
+            "codes from a learned codebook, for a prior over symbols or for storage",
+            "van den Oord et al. 2017",
+            {"latent": "vq"},
+        ),
+        Preset(
+            "discrete",
+            "codes of bits with a bound, trained without a reparameterisation",
+            "Mnih and Rezende 2016",
+            {"latent": {"kind": "bernoulli", "size": 64}, "objective": {"kind": "elbo", "samples": 4}, "gradient": "score"},
+        ),
+        Preset(
+            "denoising-variational",
+            "a variational code whose encoder sees the input corrupted",
+            "Im et al. 2017",
+            {"latent": "gaussian", "corruption": {"kind": "gaussian", "sigma": 0.3}},
+        ),
+    )
+}
+
+
+def choose(preset: str, schema: Schema, settings: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """Make the recipe of a preset for such data, with single choices changed.
+
+    Parameters
+    ----------
+    preset : str
+        A name of `PRESETS`.
+    schema : Schema
+        Of the data that are modelled: ``auto`` looks at it.
+    settings : iterable of str, or mapping
+        ``"axis=kind"`` or ``"axis.parameter=value"``; a new kind begins with its own defaults.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown (the nearest one is given), a value has the wrong type, or the parts refuse each other.
+    """
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    specs = {axis: _as_mapping(spec) for axis, spec in {**PLAIN, **PRESETS[preset].choices}.items()}
+    pairs = settings.items() if isinstance(settings, Mapping) else [_split(setting) for setting in settings]
+    # Kinds first, so that the order in which settings are given does not matter.
+    for name, value in sorted(pairs, key=lambda pair: "." in pair[0]):
+        axis, _, parameter = name.partition(".")
+        if axis not in specs:
+            raise unknown("axis", axis, axes())
+        specs[axis] = {**specs[axis], parameter: value} if parameter else {"kind": value}
+    for axis, rule in AUTOMATIC.items():
+        if specs[axis]["kind"] == "auto":
+            specs[axis] = {**specs[axis], "kind": rule(schema)}
+    if specs["gradient"]["kind"] == "auto":
+        specs["gradient"]["kind"] = _gradient_for(specs)
+    recipe = Recipe.from_spec(specs)
+    recipe.check(schema)
+    return recipe
+
+
+def _network_for(schema: Schema) -> str:
+    return "conv" if schema.is_image and min(schema.shape[1:]) >= SMALLEST_CONV_SIDE else "mlp"
+
+
+def _likelihood_for(schema: Schema) -> str:
+    return {"binary": "bernoulli", "levels": "logistic", "counts": "poisson", "reals": "gaussian"}[schema.values]
+
+
+AUTOMATIC = {"network": _network_for, "likelihood": _likelihood_for}
+
+
+def _gradient_for(specs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the first estimator that does not refuse such codes."""
+    latent, objective = make("latent", specs["latent"]), make("objective", specs["objective"])
+    assert isinstance(latent, Latent) and isinstance(objective, Objective)
+    for kind in kinds("gradient"):
+        gradient = make("gradient", kind)
+        if not gradient.refuses_pair(latent, objective):  # type: ignore[operator]
+            return kind
+    raise InputError(f"no gradient estimator serves {latent.kind} codes under objective {objective.kind}")
+
+
+def _as_mapping(spec: Any) -> dict[str, Any]:
+    return {"kind": spec} if isinstance(spec, str) else dict(spec)
+
+
+def _split(setting: str) -> tuple[str, str]:
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise InputError(f"setting {setting!r} has no value; write axis=kind or axis.parameter=value, such as latent.size=16")
+    return name.strip(), value.strip()

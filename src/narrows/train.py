@@ -1,0 +1,240 @@
+"""Training as a generator: state is a value, and everything else is a filter over its progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from narrows.data.batches import Batches
+from narrows.errors import unknown
+from narrows.model import Model
+from narrows.noise import Noise
+from narrows.persist import under
+from narrows.optimizers import Average, Constant, set_rate
+from narrows.values import Clock, Figures, Progress
+
+INTERVAL_STEPS = 50
+INTERVAL_CELLS = 2e7
+ROWS_AT_ONCE = 1000
+VALIDATION_SEED = 20_140_501
+
+
+class Run:
+    """A training in progress: the model, its optimizer, and how far it has come.
+
+    Parameters
+    ----------
+    model : Model
+        What is trained.
+    batches : Batches
+        Raw rows.
+    optimizer : torch.optim.Optimizer
+        Over the model's parameters.
+    schedule : Constant
+        Of the learning rate.
+    noise : Noise
+        For codes and corruption.
+    steps, seconds : int or float, optional
+        When the training ends: after so many steps, or so much time. One of them is given.
+    average : float
+        Decay of averaged weights; 0 for none.
+    running : bool
+        Whether the transform's statistics run along with the batches (online training).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        batches: Batches,
+        optimizer: torch.optim.Optimizer,
+        schedule: Constant,
+        noise: Noise,
+        *,
+        steps: int | None = None,
+        seconds: float | None = None,
+        average: float = 0.0,
+        running: bool = False,
+    ) -> None:
+        self.model = model
+        self.batches = batches
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.noise = noise
+        self.clock = Clock(model.device)
+        self.steps = steps
+        self.seconds_allowed = seconds
+        self.average = Average(model, average) if average else None
+        self.running = running
+        self.step = 0
+        self.seconds = 0.0
+        self.full_rate = float(optimizer.param_groups[0]["lr"])
+        self.rows = torch.zeros(0, 3)
+        # One rate of learning serves 30 columns and 784 pixels alike when the gradient is that of nats per cell.
+        self._per_cell = 1.0 / model.schema.size
+
+    @property
+    def share(self) -> float:
+        """Share of the training done, in [0, 1]."""
+        done = self.seconds / self.seconds_allowed if self.seconds_allowed else self.step / (self.steps or 1)
+        return min(done, 1.0)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.full_rate * self.schedule.share(self.share)
+
+    @property
+    def deployed(self) -> Model:
+        """The model to validate and to keep: the averaged one where weights are averaged."""
+        if self.average is None:
+            return self.model
+        self.average.sync_buffers()
+        kept: Model = self.average.model  # type: ignore[assignment]
+        return kept
+
+    def update(self, raw: Tensor) -> Tensor:
+        """Take one step on a batch of raw rows; return nats, distortion and rate, shape (3,)."""
+        if self.running:
+            self.model.transform.update(raw)
+        self.clock.set(self.step, self.share)
+        set_rate(self.optimizer, self.rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        surrogate, row = self.model.loss(raw, self.noise, self.clock)
+        (surrogate * self._per_cell).backward()
+        self.optimizer.step()
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
+        return row
+
+    def interval(self, batches: Iterator[Tensor]) -> Progress:
+        """Take the steps of one interval; only here are figures brought to the host."""
+        began, seconds = time.perf_counter(), self.seconds
+        self.model.train()
+        rows = []
+        for _ in range(self._interval_steps()):
+            rows.append(self.update(next(batches)))
+            self.seconds = seconds + time.perf_counter() - began
+        self.rows = torch.stack(rows).cpu()
+        self.seconds = seconds + time.perf_counter() - began
+        nats, distortion, rate = self.rows.double().mean(0).tolist()
+        order = self.batches
+        return Progress(
+            step=self.step,
+            examples=order.epoch * len(order.values) + order.position,
+            epoch=order.epoch + order.position / len(order.values),
+            share=self.share,
+            seconds=self.seconds,
+            rate=self.optimizer.param_groups[0]["lr"],
+            training=Figures(nats, distortion, rate),
+            epoch_ended=order.position == 0,
+        )
+
+    def _interval_steps(self) -> int:
+        """Steps until the next look: many, whole epochs where they are short, and never past an epoch's end or the end."""
+        order = self.batches
+        wanted = max(1, min(INTERVAL_STEPS, int(INTERVAL_CELLS / (self.model.schema.size * order.size))))
+        if order.per_epoch <= wanted:
+            wanted -= wanted % order.per_epoch
+            wanted -= order.position // order.size
+        else:
+            wanted = min(wanted, order.per_epoch - order.position // order.size)
+        return wanted if self.steps is None else min(wanted, self.steps - self.step)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next step depends on: tensors by name, and plain numbers."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.model.state_dict().items()}
+        for index, kept in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in kept.items() if isinstance(value, Tensor)}
+        tensors["noise"] = self.noise.state()
+        numbers = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "epoch": self.batches.epoch,
+            "position": self.batches.position,
+            "full_rate": self.full_rate,
+            "schedule": self.schedule.state(),
+        }
+        return tensors, numbers
+
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Go back to a state, so that the steps that follow are the same bit for bit."""
+        self.model.load_state_dict(under("model.", tensors))
+        if self.average is not None:
+            self.average.model.load_state_dict(under("average.", tensors))
+        optimizer_state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in under("optimizer.", tensors).items():
+            index, _, key = name.partition(".")
+            optimizer_state.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
+        self.noise.restore(tensors["noise"])
+        self.batches.go_to(numbers["epoch"], numbers["position"])
+        self.schedule.restore(numbers["schedule"])
+        self.step, self.seconds, self.full_rate = numbers["step"], numbers["seconds"], numbers["full_rate"]
+
+
+def train(run: Run) -> Iterator[Progress]:
+    """Train until the run's end, yielding once an interval of many steps.
+
+    Parameters
+    ----------
+    run : Run
+        It moves on in place; between two intervals its state may be saved, restored or changed.
+    """
+    batches = iter(run.batches)
+    while run.share < 1.0:
+        yield run.interval(batches)
+
+
+@torch.no_grad()
+def held_out(model: Model, values: Tensor) -> Figures:
+    """The training figures on rows that were not trained on: same objective, same scale, same kind of corruption.
+
+    Parameters
+    ----------
+    model : Model
+        In any mode; it is put back.
+    values : Tensor, shape (n, x)
+        Raw rows. The draws are seeded, so equal weights give equal figures.
+    """
+    mode = model.training
+    model.eval()
+    noise = Noise(VALIDATION_SEED, model.device)
+    total = torch.zeros(3, dtype=torch.float64, device=model.device)
+    for raw in values.split(ROWS_AT_ONCE):
+        total += model.loss(raw, noise, Clock.at_end(model.device))[1].double() * len(raw)
+    model.train(mode)
+    nats, distortion, rate = (total / len(values)).tolist()
+    return Figures(nats, distortion, rate)
+
+
+def precision_for(precision: str, device: torch.device) -> torch.dtype | None:
+    """Type of the matrix products in training: bfloat16 where the processor multiplies it fast, None for float32.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32"}
+        What was asked for.
+    device : torch.device
+        Where training runs.
+
+    Raises
+    ------
+    InputError
+        If ``precision`` is neither.
+    """
+    if precision not in ("auto", "float32"):
+        raise unknown("precision", precision, ("auto", "float32"))
+    if precision == "float32":
+        return None
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("amx") else None

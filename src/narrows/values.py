@@ -1,0 +1,158 @@
+"""Frozen values that pass between the layers. Letters: k samples, n examples, d code size, x data shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from narrows.distributions import divergence
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the likelihood scores and what the encoder gets to see.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, x)
+        The target, in the likelihood's own unit.
+    seen : Tensor, shape (n, x)
+        The standardised, perhaps corrupted, input of the encoder.
+    """
+
+    x: Tensor
+    seen: Tensor
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The parts every objective is made of.
+
+    Parameters
+    ----------
+    log_px : Tensor, shape (k, n)
+        log p(x | z) in nats.
+    z : Tensor, shape (k, n, ...)
+        The codes drawn.
+    posterior : Distribution
+        q(z | x), as the gradient estimator wants it scored.
+    prior : Distribution
+        p(z).
+    """
+
+    log_px: Tensor
+    z: Tensor
+    posterior: Distribution
+    prior: Distribution
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        """log q(z | x), shape (k, n)."""
+        return self.posterior.log_prob(self.z)
+
+    @cached_property
+    def log_ratio(self) -> Tensor:
+        """log q(z | x) - log p(z), shape (k, n): one draw's share of the divergence."""
+        return self.log_q - self.prior.log_prob(self.z)
+
+    @cached_property
+    def kl(self) -> Tensor:
+        """KL(q || p) in nats, broadcastable to (k, n): exact where a closed form is known, else one draw's share."""
+        exact = divergence(self.posterior, self.prior)
+        return self.log_ratio if exact is None else exact[None]
+
+
+class Clock:
+    """How far training has come, as 0-dim tensors, so that schedules may live inside a compiled interval.
+
+    Parameters
+    ----------
+    device : torch.device or str
+        Where the hands of the clock are kept.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.step = torch.zeros((), dtype=torch.int64, device=device)
+        self.progress = torch.zeros((), dtype=torch.float64, device=device)
+
+    def set(self, step: int, progress: float) -> None:
+        """Set the number of steps taken and the share of the training done, in [0, 1]."""
+        self.step.fill_(step)
+        self.progress.fill_(progress)
+
+    @classmethod
+    def at_end(cls, device: torch.device | str = "cpu") -> Clock:
+        """Make a clock that says that training is over: every schedule has reached its final value."""
+        clock = cls(device)
+        clock.set(0, 1.0)
+        return clock
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over examples, all in nats per example.
+
+    Parameters
+    ----------
+    nats : float
+        The objective with every schedule at its end: for the elbo, distortion + beta * rate; for iwae(k), minus
+        the k-sample bound.
+    distortion : float
+        -log p(x | z).
+    rate : float
+        KL(q || p), or the price of a deterministic code.
+    """
+
+    nats: float
+    distortion: float
+    rate: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands at the end of an interval.
+
+    Parameters
+    ----------
+    step, examples : int
+        Updates made and examples seen since the start.
+    epoch : float
+        Passes over the training rows.
+    share : float
+        Share of the training done, in [0, 1].
+    seconds : float
+        Time spent in training since the start, earlier sessions included.
+    rate : float
+        Learning rate of the last step.
+    training : Figures
+        Means over the interval.
+    validation : Figures or None
+        The same figures on held-out rows, on the same scale; None between the ends of epochs.
+    """
+
+    step: int
+    examples: int
+    epoch: float
+    share: float
+    seconds: float
+    rate: float
+    training: Figures
+    validation: Figures | None = None
+    epoch_ended: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the doctor noticed: what is wrong, how it shows, what to do."""
+
+    name: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.name}: {self.what}; {self.remedy}"
