@@ -26,10 +26,7 @@ def writing(path: Path | str) -> Iterator[Path]:
         If the folder does not exist, or ``path`` is a folder.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file to write")
-    if not path.parent.is_dir():
-        raise InputError(f"there is no folder {path.parent} to write {path.name} in; make it first")
+    check_target(path)
     beside = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield beside
@@ -38,3 +35,13 @@ def writing(path: Path | str) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Raise `InputError` unless a file can be written at ``path``; call it before work whose result goes there."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} in; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent} may not be written to; choose another folder for {path.name}")

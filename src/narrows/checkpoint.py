@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from narrows.errors import InputError
-from narrows.persist import plain, read_tensors, under, write_tensors
+from narrows.persist import read_tensors, under, write_tensors
+from narrows.records import plain
 from narrows.train import Run
 from narrows.values import Figures, Progress
 

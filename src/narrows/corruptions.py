@@ -8,7 +8,7 @@ import torch
 
 from narrows.axes import Corruption
 from narrows.noise import Noise
-from narrows.parts import at_least, at_most
+from narrows.errors import at_least, at_most
 from narrows.values import Batch
 
 

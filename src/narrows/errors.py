@@ -30,3 +30,15 @@ def unknown(what: str, given: object, allowed: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return InputError(f"unknown {what} {str(given)!r}{hint} allowed: {', '.join(names) or 'none'}")
+
+
+def at_least(name: str, value: float, low: float, *, above: bool = False) -> None:
+    """Check a configured number, ``value >= low`` (``> low`` if ``above``), and name it if it is not so."""
+    if not (value > low if above else value >= low):
+        raise InputError(f"{name} was given as {value}; it must be {'above' if above else 'at least'} {low}")
+
+
+def at_most(name: str, value: float, high: float) -> None:
+    """Check a configured number, ``value <= high``, and name it if it is not so."""
+    if not value <= high:
+        raise InputError(f"{name} was given as {value}; it must be at most {high}")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from narrows.checkpoint import Best, save_checkpoint
 from narrows.doctor import broken
-from narrows.persist import plain
+from narrows.records import plain
 from narrows.train import Run, held_out
 from narrows.values import Finding, Progress
 

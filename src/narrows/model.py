@@ -15,10 +15,11 @@ from torch.distributions import Distribution
 from narrows import corruptions, gradients, latents, likelihoods, networks, objectives
 from narrows.axes import Corruption, Gradient, Latent, Likelihood, Network, Objective, flat, stacked
 from narrows.data.schema import Schema
-from narrows.data.transforms import Binarize, Transform
+from narrows.data.transforms import Transform
 from narrows.errors import InputError
 from narrows.noise import Noise
 from narrows.parts import Part, make
+from narrows.plan import Binarize
 from narrows.values import Batch, Clock, Terms
 
 # Importing a module of parts enters its kinds in the registry.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from narrows.axes import Latent, Objective
-from narrows.parts import at_least, at_most
+from narrows.errors import at_least, at_most
 from narrows.values import Clock, Terms
 
 

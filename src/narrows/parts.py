@@ -144,15 +144,3 @@ def _read(value: Any, kind: Any) -> Any:
         return kind(value) if kind in (int, float) and whole else None
     except (TypeError, ValueError):
         return None
-
-
-def at_least(name: str, value: float, low: float, *, above: bool = False) -> None:
-    """Check a configured number, ``value >= low`` (``> low`` if ``above``), and name it if it is not so."""
-    if not (value > low if above else value >= low):
-        raise InputError(f"{name} was given as {value}; it must be {'above' if above else 'at least'} {low}")
-
-
-def at_most(name: str, value: float, high: float) -> None:
-    """Check a configured number, ``value <= high``, and name it if it is not so."""
-    if not value <= high:
-        raise InputError(f"{name} was given as {value}; it must be at most {high}")

@@ -100,7 +100,8 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise InputError(
-            f"{short(name)} is of NumPy format {version}, which is for structured arrays; give an array of plain numbers"
+            f"{short(name)} is of NumPy format {version}, which is for structured arrays; "
+            f"give an array of plain numbers"
         )
     shape, _, dtype = read(stream)
     return shape, dtype
@@ -116,7 +117,8 @@ def _array(stream: IO[bytes], size: int, name: str) -> np.ndarray:
     # NumPy takes the memory first and looks at the file after.
     if min(shape, default=0) < 0 or declared > size - stream.tell():
         raise InputError(
-            f"{short(name)} declares {declared} bytes of cells of shape {shape}, which it does not hold; write or fetch it again"
+            f"{short(name)} declares {declared} bytes of cells of shape {shape}, which it does not hold; "
+            f"write or fetch it again"
         )
     stream.seek(0)
     array: np.ndarray = npy.read_array(stream, allow_pickle=False)

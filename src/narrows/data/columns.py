@@ -171,10 +171,15 @@ def _numbers(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
     ):
         row, value = _first_text(column)
         raise InputError(
-            f"{what} holds {kind} where numbers belong: column {short(name)} has {short(value)} in row {row} (the first row "
-            f"is 0); ignore the column, take it as the label, or write it as numbers"
+            f"{what} holds {_spoken(kind)} where numbers belong: column {short(name)} has {short(value)} in row {row} "
+            f"(counted from 0); ignore the column, take it as the label, or write it as numbers"
         )
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+
+
+def _spoken(kind: pa.DataType) -> str:
+    """What a person calls an Arrow type."""
+    return "text" if "string" in str(kind) else f"{kind} values"
 
 
 def _first_text(column: pa.ChunkedArray) -> tuple[int, object]:

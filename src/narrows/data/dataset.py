@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from narrows.data.columns import Raw, raw_columns, matched, table_of
+from narrows.data.columns import Raw, matched, raw_columns, table_of
 from narrows.data.schema import Schema, infer_schema
 from narrows.data.wording import brief, short
 from narrows.errors import InputError
@@ -16,11 +16,12 @@ from narrows.errors import InputError
 # Every whole number up to here is a float32, or a float64.
 _EXACT_IN_FLOAT32 = 2**24
 _EXACT_IN_FLOAT64 = 2**53
+_SPOKEN = {"U": "text", "S": "bytes", "O": "text among the numbers", "M": "dates", "m": "durations", "c": "complex numbers"}
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Raw, what they are, and where they came from.
+    """Examples, what they are, and where they came from.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def from_array(
             f"the kind of values {kind!r} was given with a trained model's schema, which states it; leave it out"
         )
     wanted = None if schema is None else schema.names
-    found = _examples(values, tuple(names) if names is not None else None, what, wanted)
+    found = _raw(values, tuple(names) if names is not None else None, what, wanted)
     cells = _finite(_numeric(found.values, what), found.names, what)
     if schema is None:
         schema = _inferred(cells, found.names, kind, what)
@@ -100,7 +101,7 @@ def from_array(
     return Dataset(_stored(cells, schema), schema, _checked_labels(labels, len(cells), what), source)
 
 
-def _examples(values: Any, names: tuple[str, ...] | None, what: str, wanted: tuple[str, ...] | None) -> Raw:
+def _raw(values: Any, names: tuple[str, ...] | None, what: str, wanted: tuple[str, ...] | None) -> Raw:
     """An array with its names, columns in the wanted order."""
     if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
         table = table_of(values)
@@ -132,7 +133,8 @@ def _examples(values: Any, names: tuple[str, ...] | None, what: str, wanted: tup
 def _checked_names(names: tuple[str, ...], columns: int, what: str) -> tuple[str, ...]:
     if len(names) != columns or len(set(names)) != columns:
         raise InputError(
-            f"{len(set(names))} distinct names were given for the {columns} columns of {what}; give each column one name"
+            f"{len(set(names))} distinct names were given for the {columns} columns of {what}; "
+            f"give each column one name"
         )
     return names
 
@@ -142,9 +144,9 @@ def _array(values: Any, what: str) -> np.ndarray:
     try:
         if hasattr(values, "detach"):
             values = values.detach().cpu().numpy()
-        if isinstance(values, np.ma.MaskedArray):
+        if np.ma.is_masked(values):
             # np.asarray would bare the numbers under the mask; a masked cell is a missing one.
-            values = values.astype(np.float64).filled(np.nan) if values.mask.any() else values.data
+            values = np.ma.filled(values.astype(np.float64), np.nan)
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -165,7 +167,8 @@ def _numeric(values: np.ndarray, what: str) -> np.ndarray:
         return values
     first = next((cell for cell in values.flat if isinstance(cell, (str, bytes))), values.flat[0])
     raise InputError(
-        f"{what} holds {values.dtype.name} cells such as {short(first)} where numbers belong; drop them or write them as numbers"
+        f"{what} holds {_SPOKEN.get(values.dtype.kind, values.dtype.name)} such as {short(first)} where numbers belong; "
+        f"drop them or write them as numbers"
     )
 
 
@@ -177,9 +180,11 @@ def _finite(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> np.
     if not good.all():
         where = np.unravel_index(int(np.argmin(good)), values.shape)
         column = short(names[int(where[1])]) if names is not None else ", ".join(str(int(place)) for place in where[1:])
+        bad = good.size - int(good.sum())
         raise InputError(
-            f"{what} holds NaN or infinite values in {good.size - int(good.sum())} cells, the first in row {int(where[0])}, "
-            f"column {column} (counted from 0): missing values are not supported by this verb yet; fill or drop them"
+            f"{what} holds NaN or infinite values in {bad} cell{'s' if bad > 1 else ''}, the first in row "
+            f"{int(where[0])}, column {column} (counted from 0): missing values are not supported by this verb yet; "
+            f"fill or drop them"
         )
     with np.errstate(over="ignore"):
         single = values.astype(np.float32, copy=False)
@@ -207,13 +212,13 @@ def _fitted(values: np.ndarray, schema: Schema, what: str) -> np.ndarray:
         if values.shape[1:] != schema.user_shape and schema.is_image and values.ndim > 2:
             other = infer_schema(values, kind="reals")
             if other.shape == schema.shape:
-                return _on_grid(other.from_user(values), schema, what)
-        return _on_grid(schema.from_user(values), schema, what)
+                return _on_grid(other.from_user(values), schema)
+        return _on_grid(schema.from_user(values), schema)
     except InputError as error:
         raise InputError(f"{what}: {error}") from error
 
 
-def _on_grid(values: np.ndarray, schema: Schema, what: str) -> np.ndarray:
+def _on_grid(values: np.ndarray, schema: Schema) -> np.ndarray:
     """Refuse cells that the model gives no probability: rounding them in silence would change the data."""
     if schema.step == 0 or (values.dtype == np.uint8 and (schema.low, schema.high, schema.step) == (0.0, 255.0, 1.0)):
         return values
@@ -226,8 +231,8 @@ def _on_grid(values: np.ndarray, schema: Schema, what: str) -> np.ndarray:
         where = np.unravel_index(int(np.argmin(good)), values.shape)
         column = short(schema.names[int(where[1])]) if schema.names else str(tuple(int(place) for place in where[1:]))
         raise InputError(
-            f"row {int(where[0])}, cell {column} holds {float(values[where]):g}, but the model was trained on {schema.describe()}; "
-            f"give data with the same values or train a model on these"
+            f"row {int(where[0])}, cell {column} holds {float(values[where]):g}, but the model was trained on "
+            f"{schema.describe()}; give data with the same values or train a model on these"
         )
     return values
 

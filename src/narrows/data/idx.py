@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise InputError(f"{short(name)} cannot be read as an IDX file ({brief(error)}); fetch it again") from error
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> io.BufferedIOBase:
     with path.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if packed else path.open("rb")
@@ -67,13 +67,14 @@ def _sides_of(magic: bytes) -> int:
     return magic[3] if valid else 0
 
 
-def _parsed(stream: IO[bytes], path: Path, name: str) -> np.ndarray:
+def _parsed(stream: io.BufferedIOBase, path: Path, name: str) -> np.ndarray:
     magic = stream.read(4)
     sides = _sides_of(magic)
     header = stream.read(4 * sides)
     if not sides or len(header) != 4 * sides:
         raise InputError(
-            f"{short(name)} is no IDX file: it begins with {magic.hex() or 'nothing'}; give a file like train-images-idx3-ubyte"
+            f"{short(name)} is no IDX file: it begins with {magic.hex() or 'nothing'}; "
+            f"give a file like train-images-idx3-ubyte"
         )
     shape = tuple(int.from_bytes(header[4 * side : 4 * side + 4], "big") for side in range(sides))
     cell = np.dtype(_CELLS[magic[2]])
@@ -82,7 +83,8 @@ def _parsed(stream: IO[bytes], path: Path, name: str) -> np.ndarray:
     packed = isinstance(stream, gzip.GzipFile)
     if declared > allowance(size) if packed else declared != size - 4 - len(header):
         raise InputError(
-            f"{short(name)} declares {declared} bytes of cells of shape {shape}, which its {size} bytes do not hold; fetch it again"
+            f"{short(name)} declares {declared} bytes of cells of shape {shape}, which its {size} bytes "
+            f"do not hold; fetch it again"
         )
     payload = bytearray()
     while len(payload) < declared and (chunk := stream.read(min(_CHUNK, declared - len(payload)))):

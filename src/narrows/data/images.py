@@ -108,7 +108,7 @@ def read_zip(path: Path) -> np.ndarray:
                 for member in sorted(members, key=lambda member: member.filename)
             ]
             return _stacked(entries, str(path))
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         raise InputError(f"{short(str(path))} cannot be read as a zip file ({brief(error)}); write it again") from error
 
 
@@ -149,11 +149,12 @@ def _decoded(entry: _Entry) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             # Pillow warns of a bomb before it refuses at twice the size; here a warning is a refusal.
+            # Of flaws beside the pixels, such as a torn EXIF block, it warns and reads on; so do we, in silence.
+            warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(entry.load()), formats=_FORMATS)
-        _refuse_loss(image, entry.name)
-        upright = ImageOps.exif_transpose(image)
-        return _pixels(upright, entry.name)
+            _refuse_loss(image, entry.name)
+            return _pixels(ImageOps.exif_transpose(image), entry.name)
     except InputError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -170,7 +171,7 @@ def _refuse_loss(image: Image, name: str) -> None:
     pages = getattr(image, "n_frames", 1)
     if pages > 1 and image.format != "MPO":
         raise InputError(f"the image {short(name)} holds {pages} pages or frames; save each as a file of its own")
-    raw = str([tile[3] for tile in image.tile])
+    raw = str([tile[3] for tile in getattr(image, "tile", ())])
     if ";16" in raw and _CHANNELS.get(image.mode) != 1 and not image.mode.startswith("I"):
         raise InputError(
             f"the image {short(name)} has colours of 16 bits; save it with 8 bits a channel, or as an .npy array"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import IO
 
 from narrows.data.wording import short
 from narrows.errors import InputError
@@ -46,7 +45,7 @@ class BoundedReader(io.RawIOBase):
         The file's name, for the message.
     """
 
-    def __init__(self, stream: IO[bytes], packed: int, name: str) -> None:
+    def __init__(self, stream: io.BufferedIOBase, packed: int, name: str) -> None:
         self._stream = stream
         self._packed = packed
         self._name = name

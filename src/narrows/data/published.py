@@ -112,8 +112,8 @@ class Published:
             else:
                 return Path(path)
         raise InputError(
-            f"the data set {short(self.name)} is not on disk and its download failed ({trouble}); connect to the network, or "
-            f"set {_VARIABLE} to a folder that has {self.folder}/{file.name}"
+            f"the data set {short(self.name)} is not on disk and its download failed ({trouble}); connect to the "
+            f"network, or set {_VARIABLE} to a folder that has {self.folder}/{file.name}"
         )
 
 
@@ -125,7 +125,8 @@ def _checked(path: Path, file: File) -> np.ndarray:
     digest.update(array.data)
     if array.dtype != np.uint8 or digest.hexdigest() != file.sha256:
         raise InputError(
-            f"{short(str(path))} is not the published file: its content has another checksum; remove it and fetch it again"
+            f"{short(str(path))} is not the published file: its content has another checksum; "
+            f"remove it and fetch it again"
         )
     return array
 

@@ -150,7 +150,7 @@ def read(
 
 
 def _checked(found: object, kind: str | None, schema: Schema | None, source: str) -> Dataset:
-    if not isinstance(found, Examples):
+    if not isinstance(found, Raw):
         return from_array(found, kind=kind, schema=schema, source=source)
     return from_array(found.values, names=found.names, labels=found.labels, kind=kind, schema=schema, source=source)
 
@@ -163,7 +163,7 @@ def _located(text: str, request: _Request, kind: str | None, schema: Schema | No
         found = named.load(name, split if colon else request.split)
         return _checked(found.examples, kind, schema or (None if kind else found.schema), text)
     path, key = _path_and_key(text)
-    if not os.path.exists(path):
+    if not _exists(path):
         raise InputError(_not_found(text))
     form = _format_of(Path(path))
     request = dataclasses.replace(request, path=Path(path), key=key or request.key)
@@ -174,7 +174,7 @@ def _located(text: str, request: _Request, kind: str | None, schema: Schema | No
 def _path_and_key(text: str) -> tuple[str, str | None]:
     """``file.npz:key`` -> file and key; a file whose name holds a colon stays whole."""
     head, colon, key = text.rpartition(":")
-    if colon and key and head.lower().endswith(".npz") and not os.path.exists(text):
+    if colon and key and head.lower().endswith(".npz") and not _exists(text):
         return head, key
     return text, None
 
@@ -217,11 +217,18 @@ def _in_memory(source: object, request: _Request) -> Raw | None:
     return None
 
 
-def _not_found(text: str) -> str:
-    folder, name = os.path.split(text)
+def _exists(text: str) -> bool:
+    """Whether there is such a file; text that cannot be a file's name names none."""
     try:
-        beside = [os.path.join(folder, other) for other in os.listdir(folder or ".")]
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _not_found(text: str) -> str:
+    try:
+        beside = [str(path) for path in Path(text).parent.iterdir()]
     except (OSError, ValueError):
         beside = []
-    candidates = [*named.names(), *beside]
-    return f"no such file or data set: {short(text)}; named data sets are {listed(named.names())}{nearest(text, candidates)}"
+    near = nearest(text, [*named.names(), *beside])
+    return f"no such file or data set: {short(text)}; named data sets are {listed(named.names())}{near}"

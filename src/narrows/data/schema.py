@@ -181,18 +181,22 @@ def _only(values: np.ndarray, low: float, high: float) -> bool:
     return bool(((values == low) | (values == high)).all())
 
 
+def _binary_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float]:
+    if values.dtype == bool:
+        return 0.0, 1.0, 1.0
+    if low == high or not _only(values, low, high):
+        raise InputError(
+            f"binary data hold two distinct values; these run from {low:g} to {high:g}: take --values reals"
+        )
+    return low, high, high - low
+
+
 def _grid(values: np.ndarray, kind: str, low: float, high: float) -> tuple[float, float, float]:
     """Low end, high end and step of the grid that ``kind`` means for these values."""
     if kind == "reals":
         return low, high, 0.0
     if kind == "binary":
-        if values.dtype == bool:
-            return 0.0, 1.0, 1.0
-        if low == high or not _only(values, low, high):
-            raise InputError(
-                f"binary data hold two distinct values; these run from {low:g} to {high:g}: take --values reals"
-            )
-        return low, high, high - low
+        return _binary_grid(values, low, high)
     whole = values.dtype.kind in "ui" or bool((values == np.floor(values)).all())
     if kind == "counts" and whole and low >= 0:
         return 0.0, float("inf"), 1.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from narrows.data.limits import BoundedReader, refuse_bomb
 from narrows.data.wording import brief, short
@@ -38,13 +39,13 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
     """
     import pyarrow as pa
 
-    name = str(path)
+    name, separator = str(path), ","
     try:
         with _opened(path) as stream:
-            head = stream.read(_HEAD)
-        line = _first_line(head, name)
-        separator = _separator(line, path)
+            head = stream.read(_HEAD) or b""
+        separator = _separator(_first_line(head, name), path)
         table = _parsed(path, header, separator)
+        names = table.column_names
     except pa.ArrowException as error:
         raise InputError(
             f"{short(name)} cannot be read as a table ({_complaint(path, header, separator, error)}); mend it"
@@ -54,8 +55,8 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
             f"{short(name)} cannot be read as a table ({brief(error)}); write it again, as UTF-8"
         ) from error
     if not header:
-        return table.rename_columns([f"c{place}" for place in range(table.num_columns)])
-    _refuse_data_as_names(table.column_names, name)
+        return table.rename_columns([f"c{place}" for place in range(len(names))])
+    _refuse_data_as_names(names, name)
     return table
 
 
@@ -108,10 +109,9 @@ def read_arrow(path: Path) -> pa.Table:
         ) from error
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> BoundedReader | io.BufferedReader:
     if path.name.lower().endswith(".gz"):
-        stream: Any = BoundedReader(gzip.open(path, "rb"), path.stat().st_size, str(path))
-        return stream  # type: ignore[no-any-return]
+        return BoundedReader(gzip.GzipFile(path), path.stat().st_size, str(path))
     return path.open("rb")
 
 
@@ -123,8 +123,8 @@ def _first_line(head: bytes, name: str) -> str:
 
 
 def _separator(line: str, path: Path) -> str:
-    """Tabulator where the name says so; else whichever of comma, tabulator and semicolon the first line holds most of."""
-    if ".tsv" in path.suffixes:
+    """Tabulator where the name says so; else the commonest of comma, tabulator and semicolon in the first line."""
+    if ".tsv" in path.name.lower():
         return "\t"
     return max((",", "\t", ";"), key=line.count)
 

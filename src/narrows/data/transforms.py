@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from narrows.data.schema import Schema
 from narrows.noise import Noise
+from narrows.plan import Binarize
 from narrows.values import Batch
-
-Binarize = Literal["none", "threshold", "draw"]
 
 ROWS_AT_ONCE = 4096
 CONSTANT_BELOW = 1e-7  # spread relative to the mean under which float32 values cannot be told from a constant

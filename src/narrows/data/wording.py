@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 _LISTED = 20
-_QUOTED = 60
+_QUOTED = 200
 _DETAIL = 160
 
 
@@ -24,8 +24,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def short(value: object) -> str:
-    """One value in quotes, on one line and not longer than a line bears."""
-    text = repr(value)
+    """One value on one line and not longer than a line bears; text in quotes."""
+    # The repr of NumPy's text names its type; that of a date is how to construct it.
+    text = repr(str(value)) if isinstance(value, str) else " ".join(str(value).split())
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 

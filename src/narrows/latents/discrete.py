@@ -7,7 +7,7 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
 
 from narrows.axes import Latent
-from narrows.parts import at_least
+from narrows.errors import at_least
 
 
 class Bernoulli(Latent, kind="bernoulli"):

@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 from narrows import distributions
 from narrows.axes import ACTIVE_VARIANCE, Latent
 from narrows.distributions import Flat
-from narrows.parts import at_least, at_most
+from narrows.errors import at_least, at_most
 
 
 class _Exact(Latent):

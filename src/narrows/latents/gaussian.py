@@ -8,7 +8,7 @@ from torch.distributions import Distribution, Independent, Normal
 from torch.nn.functional import softplus
 
 from narrows.axes import Latent
-from narrows.parts import at_least
+from narrows.errors import at_least
 
 # softplus(h + SHIFT) is 1 at h = 0, so training starts where posterior and prior agree.
 SHIFT = 0.5413248546129181

@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from narrows.axes import Latent
 from narrows.distributions import Flat, Point
-from narrows.parts import at_least
+from narrows.errors import at_least
 
 USE_MOMENTUM = 0.01
 DEAD_BELOW = 0.03  # share of an even split of the vectors under which an entry counts as dead

@@ -11,7 +11,7 @@ from narrows.axes import Likelihood
 from narrows.data.schema import Schema
 from narrows.distributions import draw, gumbel_argmax
 from narrows.noise import Noise
-from narrows.parts import at_least
+from narrows.errors import at_least
 
 
 class Bernoulli(Likelihood, kind="bernoulli"):

@@ -13,7 +13,7 @@ from narrows.axes import Likelihood
 from narrows.data.schema import Schema
 from narrows.distributions import draw
 from narrows.noise import Noise
-from narrows.parts import at_least
+from narrows.errors import at_least
 from narrows.values import Finding
 
 SMALLEST_SIGMA = 1e-3

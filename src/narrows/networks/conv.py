@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from narrows.axes import Network
 from narrows.data.schema import Schema
-from narrows.parts import at_least, at_most
+from narrows.errors import at_least, at_most
 
 SMALLEST_SIDE = 7
 

@@ -7,7 +7,7 @@ import math
 from torch import Tensor, nn
 
 from narrows.axes import Network
-from narrows.parts import at_least, at_most
+from narrows.errors import at_least, at_most
 
 
 class Mlp(Network, kind="mlp"):

@@ -1,0 +1,45 @@
+"""Measure a trained model on data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from narrows.apps.reading import Reading
+from narrows.errors import at_least
+from narrows.records import Evaluation
+
+
+def evaluate(
+    model: Path,
+    data: str,
+    draws: int = 0,
+    rows: int = 0,
+    seed: int = 0,
+    reading: Reading = Reading(),  # noqa: B008  frozen
+) -> Evaluation:
+    """Measure a model: its bound and the parts of it, its reconstruction error beside PCA's, its active units.
+
+    Parameters
+    ----------
+    model : Path
+        A model file.
+    data : str
+        Data it was not trained on: a file, a folder of images, or a named data set such as fashion-sample:test.
+    draws : int
+        Draws for each row of the importance-sampled log likelihood; 0 leaves it out.
+    rows : int
+        How many rows to measure, from the first; 0 for all.
+    seed : int
+        Of all draws.
+    reading : Reading
+        How to read the data.
+    """
+    at_least("rows", rows, 0)
+
+    from narrows.evaluate import evaluate as measure
+    from narrows.persist import load
+    from narrows.tensors import tensor_of
+
+    fitted = load(model)
+    values = tensor_of(reading.read(data, fitted.schema).values)
+    return measure(fitted, values[:rows] if rows else values, draws=draws, seed=seed)

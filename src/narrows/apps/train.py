@@ -1,0 +1,125 @@
+"""Train a model and write its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from narrows.apps.reading import Reading
+from narrows.apps.watching import progress_bar
+from narrows.atomic import check_target
+from narrows.errors import InputError
+from narrows.plan import Plan
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Parameters
+    ----------
+    model : str
+        The file written.
+    preset : str
+        The preset trained.
+    data : str
+        What the data are.
+    parts : str
+        The kind on each axis.
+    parameters : int
+        Trained numbers.
+    rows, held_out : int
+        Rows given, and those of them held out to choose the best weights.
+    epochs : float
+        Passes made over the training rows.
+    steps : int
+        Updates made.
+    seconds : float
+        Time spent in training.
+    training_nats, held_out_nats : float or None
+        The objective, in nats per example: over the last interval, and the lowest on held-out rows.
+    findings : list of str
+        What the doctor found.
+    """
+
+    model: str
+    preset: str
+    data: str
+    parts: str
+    parameters: int
+    rows: int
+    held_out: int
+    epochs: float
+    steps: int
+    seconds: float
+    training_nats: float | None
+    held_out_nats: float | None
+    findings: list[str]
+
+
+def train(
+    data: str,
+    output: Path,
+    preset: str = "autoencoder",
+    settings: tuple[str, ...] = (),
+    reading: Reading = Reading(),  # noqa: B008  frozen
+    plan: Plan = Plan(),  # noqa: B008  frozen
+) -> Trained:
+    """Train a model on your own images or table, and write it as one file.
+
+    Parameters
+    ----------
+    data : str
+        A file, a folder of images, or a named data set (see narrows data).
+    output : Path
+        The model file to write, by custom *.safetensors.
+    preset : str
+        Which kind of autoencoder (see narrows presets).
+    settings : tuple of str
+        Choices changed: axis=kind or axis.parameter=value (see narrows parts).
+    reading : Reading
+        How to read the data.
+    plan : Plan
+        How to train.
+    """
+    check_target(output)
+    dataset = reading.read(data)
+    _refuse_constant_columns(dataset.values, dataset.schema.names)
+
+    from narrows.fit import fit
+    from narrows.model import parameters_in
+    from narrows.persist import save
+
+    fitted = fit(dataset.values, dataset.schema, preset, settings, plan, progress_bar)
+    save(fitted, output)
+    history = fitted.record["history"]
+    held_out = [entry["validation"]["nats"] for entry in history if entry["validation"]]
+    return Trained(
+        model=str(output),
+        preset=preset,
+        data=dataset.schema.describe(),
+        parts=", ".join(part.kind for part in fitted.model.recipe.parts().values()),
+        parameters=parameters_in(fitted.model),
+        rows=len(dataset.values),
+        held_out=fitted.record["data"]["held_out"],
+        epochs=history[-1]["epoch"] if history else 0.0,
+        steps=fitted.record["steps"],
+        seconds=fitted.record["seconds"],
+        training_nats=history[-1]["training"]["nats"] if history else None,
+        held_out_nats=min(held_out) if held_out else None,
+        findings=[f"{finding['name']}: {finding['what']}; {finding['remedy']}" for finding in fitted.record["findings"]],
+    )
+
+
+def _refuse_constant_columns(values: object, names: tuple[str, ...] | None) -> None:
+    """Named columns that never change are more likely a mistake than a wish."""
+    import numpy as np
+
+    array = np.asarray(values)
+    if names is None or len(array) < 2:  # noqa: PLR2004  one row is refused by the fit
+        return
+    constant = [name for name, same in zip(names, (array == array[:1]).all(0), strict=True) if same]
+    if constant:
+        shown = ", ".join(constant[:5]) + (f" and {len(constant) - 5} more" if len(constant) > 5 else "")  # noqa: PLR2004
+        options = " ".join(f"--ignore {name}" for name in constant[:5])
+        raise InputError(f"constant columns tell nothing: {shown}; leave them out with {options}")

@@ -1,0 +1,154 @@
+"""Put a trained model to use: new examples, codes, reconstructions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from narrows.apps.reading import Reading
+from narrows.atomic import check_target
+from narrows.errors import at_least
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from narrows.data.schema import Schema
+
+LARGEST_SHEET = 400
+SHEET_COLUMNS = 16
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that a verb wrote.
+
+    Parameters
+    ----------
+    file : str
+        Its name.
+    rows : int
+        Examples in it.
+    shape : list of int
+        Shape of one of them.
+    """
+
+    file: str
+    rows: int
+    shape: list[int]
+
+
+def generate(model: Path, output: Path, n: int = 64, seed: int = 0, draw: bool = False) -> Written:
+    """Make new examples: codes drawn from the prior, decoded.
+
+    Parameters
+    ----------
+    model : Path
+        A model file of a random latent, such as preset variational.
+    output : Path
+        .png for a sheet of images, .npy for an array, .csv or .parquet for a table.
+    n : int
+        How many.
+    seed : int
+        Equal seeds give equal examples.
+    draw : bool
+        Draw each example from p(x | z), noise and all, instead of taking its mean.
+    """
+    at_least("n", n, 1)
+    check_target(output)
+
+    from narrows.data import writers
+    from narrows.inference import samples
+    from narrows.persist import load
+
+    fitted = load(model)
+    writers.check_suffix(output, _suffixes(fitted.schema))
+    made = samples(fitted.model, n, seed, draw=draw).numpy()
+    return _write({"": made}, fitted.schema, output)
+
+
+def reconstruct(model: Path, data: str, output: Path, reading: Reading = Reading()) -> Written:  # noqa: B008  frozen
+    """Send data through the code and back, in their own units.
+
+    Parameters
+    ----------
+    model : Path
+        A model file.
+    data : str
+        A file, a folder of images, or a named data set.
+    output : Path
+        .npy for an array, .csv or .parquet for a table, .png for a sheet of images beside their reconstructions.
+    reading : Reading
+        How to read the data.
+    """
+    check_target(output)
+
+    from narrows.data import writers
+    from narrows.inference import reconstructed
+    from narrows.persist import load
+    from narrows.tensors import tensor_of
+
+    fitted = load(model)
+    suffix = writers.check_suffix(output, _suffixes(fitted.schema))
+    given = reading.read(data, fitted.schema).values
+    if suffix == ".png":
+        given = given[:LARGEST_SHEET]
+    made = reconstructed(fitted.model, tensor_of(given)).numpy()
+    if suffix == ".png":
+        return _write({"given": given, "reconstructed": made}, fitted.schema, output)
+    return _write({"": made}, fitted.schema, output)
+
+
+def embed(model: Path, data: str, output: Path, reading: Reading = Reading()) -> Written:  # noqa: B008  frozen
+    """Write the code of each row: features for another program, fewer than the columns they came from.
+
+    Parameters
+    ----------
+    model : Path
+        A model file.
+    data : str
+        A file, a folder of images, or a named data set.
+    output : Path
+        .parquet or .csv (columns z0, z1, ... and the label, if there is one), or .npy.
+    reading : Reading
+        How to read the data.
+    """
+    check_target(output)
+
+    from narrows.data import writers
+    from narrows.inference import codes
+    from narrows.persist import load
+    from narrows.tensors import tensor_of
+
+    writers.check_suffix(output, (".npy", *writers.TABLE_WRITERS))
+    fitted = load(model)
+    dataset = reading.read(data, fitted.schema)
+    z = codes(fitted.model, tensor_of(dataset.values)).numpy()
+    labels = {} if dataset.labels is None else {"label": dataset.labels}
+    writers.write_columns(z, [f"z{i}" for i in range(z.shape[1])], output, labels)
+    return Written(str(output), len(z), list(z.shape[1:]))
+
+
+def _suffixes(schema: Schema) -> tuple[str, ...]:
+    from narrows.data.writers import TABLE_WRITERS
+
+    return (".png", ".npy") if schema.is_image else (".npy", *TABLE_WRITERS)
+
+
+def _write(groups: dict[str, np.ndarray], schema: Schema, path: Path) -> Written:
+    """Write groups of examples (n, x) as a sheet, or the only group as an array or a table."""
+    values = next(iter(groups.values()))
+    if path.suffix.lower() == ".png":
+        from narrows.pictures import as_pixels, save_png, sheet
+
+        shown = {label: as_pixels(group[:LARGEST_SHEET], schema) for label, group in groups.items()}
+        save_png(sheet(shown, min(SHEET_COLUMNS, len(values))), path)
+        return Written(str(path), min(len(values), LARGEST_SHEET), list(schema.user_shape))
+    from narrows.data import writers
+
+    values = schema.to_user(writers.in_stored_type(values, schema))
+    if schema.is_image:
+        writers.write_npy(values, path)
+    else:
+        writers.write_columns(values, list(schema.names or [f"c{i}" for i in range(values.shape[1])]), path)
+    return Written(str(path), len(values), list(schema.user_shape))

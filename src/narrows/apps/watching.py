@@ -1,0 +1,33 @@
+"""The progress bar: a filter that draws on a terminal and is silent off it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from narrows.values import Progress
+
+
+def progress_bar(progress: Iterator[Progress]) -> Iterator[Progress]:
+    """Draw how far training has come, its figures and the time left, on standard error if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from progress
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[figures]}"))
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=1.0, figures="")
+        held_out = ""
+        for now in progress:
+            left = now.seconds * (1 - now.share) / now.share if now.share else 0.0
+            if now.validation is not None:
+                held_out = f", held out {now.validation.nats:.1f}"
+            speed = now.examples / now.seconds if now.seconds else 0.0
+            figures = f"epoch {now.epoch:.1f}, nats {now.training.nats:.1f}{held_out}, {speed:,.0f}/s, {left:.0f} s left"
+            bar.update(task, completed=now.share, figures=figures)
+            yield now

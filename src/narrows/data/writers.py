@@ -1,0 +1,81 @@
+"""Rows written to files, by the suffix of the name; each file is whole or absent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from narrows.atomic import writing
+from narrows.data.schema import Schema
+from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def in_stored_type(values: np.ndarray, schema: Schema) -> np.ndarray:
+    """Round levels of an 8-bit range back to uint8; leave everything else as float32."""
+    if schema.values == "levels" and schema.step == 1 and schema.low >= 0 and schema.high <= np.iinfo(np.uint8).max:
+        return np.clip(np.rint(values), schema.low, schema.high).astype(np.uint8)
+    return values.astype(np.float32)
+
+
+def write_npy(values: np.ndarray, path: Path) -> None:
+    """Write an array as .npy."""
+    with writing(path) as beside, beside.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
+
+
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Write a table as CSV with a header."""
+    from pyarrow import csv
+
+    with writing(path) as beside:
+        csv.write_csv(table, beside)
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table as Parquet."""
+    from pyarrow import parquet
+
+    with writing(path) as beside:
+        parquet.write_table(table, beside)
+
+
+TABLE_WRITERS: Mapping[str, Callable[[pa.Table, Path], None]] = {".csv": write_csv, ".parquet": write_parquet}
+
+
+def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
+    """Return the suffix of ``path``, or raise `InputError` if it is not one of those allowed."""
+    suffix = path.suffix.lower()
+    if suffix not in allowed:
+        raise InputError(f"{path.name} has the suffix {suffix or '(none)'}; this output is written as {' or '.join(allowed)}")
+    return suffix
+
+
+def write_columns(values: np.ndarray, names: list[str], path: Path, extra: Mapping[str, np.ndarray] | None = None) -> None:
+    """Write a matrix (n, columns) as .npy, .csv or .parquet.
+
+    Parameters
+    ----------
+    values : array, shape (n, columns)
+        Numbers.
+    names : list of str
+        Column names.
+    path : Path
+        Its suffix chooses the format.
+    extra : mapping of str to array, optional
+        Further columns of a table, such as labels; .npy leaves them out.
+    """
+    suffix = check_suffix(path, (".npy", *TABLE_WRITERS))
+    if suffix == ".npy":
+        write_npy(values, path)
+        return
+    import pyarrow as pa
+
+    columns = {name: pa.array(np.ascontiguousarray(values[:, i])) for i, name in enumerate(names)}
+    columns |= {name: pa.array(column) for name, column in (extra or {}).items()}
+    TABLE_WRITERS[suffix](pa.table(columns), path)

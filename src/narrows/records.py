@@ -1,0 +1,82 @@
+"""Results: figures as frozen records, and records as plain JSON values."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one model on one data set; each says its unit. None where the model has no such figure.
+
+    Parameters
+    ----------
+    rows, cells : int
+        Examples, and cells in one example.
+    reconstruction_error : float
+        Mean squared error a cell of the mean of p(x | code), in ``error_unit``.
+    pca_error, mean_error : float or None
+        The same for principal components of the training rows at the same code size, and for their mean alone.
+    error_unit : str
+        The unit of the three errors.
+    code_size, active_units, units : int
+        Numbers in a code; units in use out of all (numbers of the code, or entries of a codebook).
+    distortion_nats, rate_nats : float
+        -log p(x | z) in nats of the raw data, and KL(q || p) or the price of the code; means over rows, one draw each.
+    elbo_nats, elbo_standard_error : float or None
+        Minus their sum, a lower bound on log p(x), and its standard error over rows.
+    bits_per_dim : float or None
+        -elbo / (cells ln 2).
+    log_likelihood_nats, log_likelihood_standard_error : float or None
+        Importance-sampled log p(x) with ``draws`` draws a row, and its standard error over rows.
+    log_likelihood_bits_per_dim : float or None
+        The same in bits a cell, its sign turned.
+    draws : int
+        Draws for each row of the log likelihood; 0 where it was not asked for.
+    effective_draws : float or None
+        Mean effective sample size of the weights, (sum w)^2 / sum w^2.
+    density : bool
+        Whether the figures are those of a density, which may be above 0 and depends on the unit of the data.
+    kl_by_unit_nats : list of float or None
+        KL(q || p) of each unit, where it splits.
+    """
+
+    rows: int
+    cells: int
+    reconstruction_error: float
+    pca_error: float | None
+    mean_error: float | None
+    error_unit: str
+    code_size: int
+    active_units: int | None
+    units: int | None
+    distortion_nats: float
+    rate_nats: float
+    elbo_nats: float | None
+    elbo_standard_error: float | None
+    bits_per_dim: float | None
+    log_likelihood_nats: float | None
+    log_likelihood_standard_error: float | None
+    log_likelihood_bits_per_dim: float | None
+    draws: int
+    effective_draws: float | None
+    density: bool
+    kl_by_unit_nats: list[float] | None
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths and non-finite numbers as JSON has them (null for the last)."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
