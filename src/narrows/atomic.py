@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from narrows.errors import InputError
@@ -23,25 +23,42 @@ def writing(path: Path | str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder does not exist, or ``path`` is a folder.
+        If no file can be written there; see `check_target`.
     """
-    path = Path(path)
-    check_target(path)
-    beside = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}{path.suffix}")
+    check_target(Path(path))
+    target = Path(os.path.realpath(path))  # a link stays a link
+    beside = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}{target.suffix}")
     try:
+        beside.touch()
+        mode = beside.stat().st_mode  # what this person's files get; some libraries write files only they can read
         yield beside
+        beside.chmod(mode)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
-        beside.replace(path)
+        beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def check_target(path: Path) -> None:
-    """Raise `InputError` unless a file can be written at ``path``; call it before work whose result goes there."""
+def check_target(path: Path, inputs: Iterable[Path | str] = ()) -> None:
+    """Raise `InputError` unless a file can be written at ``path``; call it before work whose result goes there.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    inputs : iterable of Path or str
+        Files that are read for it, which it must not overwrite; a name that is none, such as a data set's, is passed by.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe; give the name of a file to write")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} in; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path.parent} may not be written to; choose another folder for {path.name}")
+    # A key may follow the name of a file, as in data.npz:x.
+    given = [Path(name) for source in inputs for name in (str(source), str(source).rpartition(":")[0])]
+    if path.exists() and any(source.is_file() and source.samefile(path) for source in given):
+        raise InputError(f"{path} would be overwritten, and it is read here; give the output another name")

@@ -1,6 +1,7 @@
 """The six axes: what each kind of part promises to the model.
 
-    x --corruption--> seen --encoder--> h --latent--> q(z|x) --gradient.draw--> z --decoder--> params --likelihood--> p(x|z)
+    x --corruption--> seen --encoder--> h --latent--> q(z|x) --gradient.draw--> z --decoder--> params
+      --likelihood--> p(x|z)
                                                             objective(terms) -> nats per example
 
 Letters: k samples, n examples, d code size, x data shape, P parameters of the likelihood for each cell.
@@ -82,7 +83,7 @@ class Latent(Part, axis="latent"):
         """p(z), repeated for n examples."""
 
     def code(self, posterior: Distribution) -> Tensor:
-        """Return the one code that stands for each example, shape (n, d): the posterior's mean, or its mode if discrete."""
+        """Return the code that stands for each example, shape (n, d): the posterior's mean, its mode if discrete."""
         return posterior.mean.flatten(1)
 
     def diagnose(self, used: Tensor) -> Iterator[Finding]:
@@ -117,9 +118,12 @@ class Likelihood(Part, axis="likelihood"):
         where x is standardised to mean 0 and variance 1 and the likelihood a density.
     n_params : int
         Parameters for each cell.
+    pace : float
+        How many times faster than the network's an adaptive optimizer moves parameters of the likelihood's own.
     """
 
     grid: ClassVar[bool] = True
+    pace: ClassVar[float] = 1.0
     n_params: int = 1
 
     def build(self, schema: Schema) -> None:
@@ -155,6 +159,11 @@ class Objective(Part, axis="objective"):
     """
 
     samples: int = 1
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the cost of given terms changes as training goes on."""
+        return False
 
     @abstractmethod
     def cost(self, terms: Terms, clock: Clock) -> Tensor:

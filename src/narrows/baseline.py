@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-LARGEST_FIT = 40_000_000  # cells; more rows than that are sampled
-EXACT_BELOW = 1500  # columns up to which the covariance is diagonalised
+LARGEST_ROW = 4096  # cells: the covariance has the square of that, and its eigenvectors take the cube in time
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,32 @@ class Baseline:
         return rest.square().mean(1), centred.square().mean(1)
 
 
-def fit_baseline(x: Tensor, size: int) -> Baseline | None:
-    """Fit ``size`` principal components to rows (n, ...); None where one row alone is too large to bother.
+def fit_baseline(chunks: Iterable[Tensor], size: int) -> Baseline | None:
+    """Fit ``size`` principal components; None where one row is so large that the fit would not pay.
 
     Parameters
     ----------
-    x : Tensor
-        Training rows in the unit of reported errors.
+    chunks : iterable of Tensor
+        Training rows in the unit of reported errors, (n, ...) each.
     size : int
         Number of components; no more than rows and columns allow.
     """
-    from sklearn.decomposition import PCA
-
-    rows = x.flatten(1).double().cpu()
-    size = min(size, *rows.shape)
-    if size * rows.shape[1] > LARGEST_FIT:
-        return None
-    solver = "covariance_eigh" if rows.shape[1] <= EXACT_BELOW else "randomized"
-    pca = PCA(size, svd_solver=solver, random_state=0).fit(rows.numpy())
-    return Baseline(torch.from_numpy(pca.mean_).float(), torch.from_numpy(pca.components_).float().contiguous())
-
-
-def rows_for_fit(n: int, cells: int) -> int:
-    """Rows of ``cells`` cells, out of ``n``, that a fit takes."""
-    return min(n, max(LARGEST_FIT // cells, 2))
+    rows = 0
+    origin, total, products = torch.zeros(0), torch.zeros(0), torch.zeros(0)
+    for chunk in chunks:
+        x = chunk.flatten(1).double()
+        if x.shape[1] > LARGEST_ROW:
+            return None
+        if not rows:
+            # Taken off all rows, so that the products of large numbers do not swallow the variance.
+            origin = x.mean(0)
+            total, products = torch.zeros_like(origin), torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
+        centred = x - origin
+        rows += len(x)
+        total += centred.sum(0)
+        products += centred.T @ centred
+    mean = total / rows
+    covariance = products / rows - torch.outer(mean, mean)
+    directions = torch.linalg.eigh(covariance).eigenvectors.flip(1).T
+    components = directions[: min(size, rows, len(mean))].float().contiguous()
+    return Baseline((origin + mean).float(), components)

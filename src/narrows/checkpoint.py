@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from narrows.errors import InputError
-from narrows.persist import read_tensors, under, write_tensors
+from narrows.persist import read_tensors, write_tensors
 from narrows.records import plain
+from narrows.tensors import under
 from narrows.train import Run
 from narrows.values import Figures, Progress
 
@@ -89,15 +88,10 @@ def load_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress],
     best.waited = numbers["best"]["waited"]
     best.weights = under("best.", tensors)
     history[:] = [_progress(record) for record in numbers["history"]]
+    # What a kill in the middle of a write left beside it.
+    for unfinished in folder.glob(f".{Path(FILE).stem}.*"):
+        unfinished.unlink(missing_ok=True)
     return True
-
-
-def data_fingerprint(values: Tensor) -> str:
-    """SHA-256 of the rows, their type and their shape."""
-    digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
-    for rows in values.split(10_000):
-        digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy())
-    return digest.hexdigest()
 
 
 def _progress(record: dict[str, Any]) -> Progress:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import json
+import logging
 import os
 import re
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 
+from narrows.apps.showing import show
 from narrows.errors import InputError, unknown
-from narrows.records import plain
 
 BAD_INPUT = 2
 
@@ -37,11 +39,21 @@ FLAGS: Mapping[str, tuple[str, ...]] = {"output": ("--output", "-o"), "n": ("-n"
 ARGUMENTS = ("model", "data")
 MANY = ("settings", "ignore")
 
+# What stands for a value in help and in messages.
+PLACEHOLDERS: Mapping[type, str] = {int: "N", float: "X", Path: "PATH", str: "NAME"}
+SPOKEN: Mapping[type, str] = {int: "a whole number", float: "a number"}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 on success, 2 and one line on bad input."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(words))
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # libraries warn of what a person at a terminal cannot change
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # the one line of the error says it
+    status = run(list(sys.argv[1:] if arguments is None else arguments))
+    if status:
+        # What standard output did not take would be flushed, and complained of, once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def run(words: list[str]) -> int:
@@ -50,18 +62,36 @@ def run(words: list[str]) -> int:
     try:
         if verb is not None and verb not in VERBS:
             raise unknown("verb", verb, VERBS)
-        command = typer.main.get_command(application([verb] if verb else list(VERBS)))
-        result = command.main(args=spread(words), prog_name="narrows", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except (InputError, typer.TyperException) as error:
-        return _complain(error.format_message() if isinstance(error, typer.TyperException) else str(error))
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _complain(f"could not read or write{where}: {error.strerror or error}; nothing was left half-written")
-    except MemoryError:
-        return _complain("the data or the model do not fit into memory; take fewer rows or a smaller network")
+        command = typer.main.get_command(application([verb] if verb is not None else list(VERBS)))
+        work = command.main(args=spread(words) or ["--help"], prog_name="narrows", standalone_mode=False)
+        if callable(work):  # outside of typer, which prints a line of its own when it is interrupted
+            work()
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:
+        return 1  # the reader of our output has gone, as in `narrows parts | head -1`
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; nothing was left half-written")
+    except Exception as error:
+        sentence = _sentence(error, verb)
+        if sentence is None:
+            raise
+        return _complain(sentence)
+
+
+def _sentence(error: Exception, verb: str | None) -> str | None:
+    """What to tell a person of an error; None for a fault of ours, whose traceback is wanted."""
+    if isinstance(error, InputError):
+        return str(error)
+    if hasattr(error, "format_message"):  # typer's own
+        said = error.format_message().strip().rstrip(".")
+        return f"{said[:1].lower()}{said[1:]}; see narrows {verb + ' ' if verb else ''}--help"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
+        return "the data or the model do not fit into memory; take fewer rows or a smaller network"
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return f"could not read or write{where}: {error.strerror or error}; nothing was left half-written"
+    return None
 
 
 def application(verbs: Sequence[str]) -> typer.Typer:
@@ -69,7 +99,6 @@ def application(verbs: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="narrows",
         help="Autoencoders put to work: train on your own images or table, then compress, measure, generate and embed.",
-        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -77,7 +106,7 @@ def application(verbs: Sequence[str]) -> typer.Typer:
     for verb in verbs:
         module, name = VERBS[verb]
         function = getattr(importlib.import_module(f"narrows.apps.{module}"), name)
-        app.command(verb, help=_summary(function), short_help=_summary(function).split(". ")[0])(command(function))
+        app.command(verb, help=_summary(function), short_help=_summary(function))(command(function))
     app.callback(invoke_without_command=True)(_version)
     return app
 
@@ -89,70 +118,122 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Say which 
         print(f"narrows {narrows.__version__}")  # noqa: T201
 
 
-def command(function: Callable[..., Any]) -> Callable[..., None]:
-    """Wrap an application as a typer command: dataclass parameters become one option a field."""
-    groups: dict[str, type] = {}
-    options: list[inspect.Parameter] = []
-    hints = get_type_hints(function)
-    described = _described(function)
-    for parameter in inspect.signature(function).parameters.values():
-        kind = hints[parameter.name]
-        if dataclasses.is_dataclass(kind):
-            groups[parameter.name] = kind
-            options += list(_fields(kind))
+@dataclass(frozen=True)
+class _Value:
+    """One option or argument: its name, the type that the signature gives it, its default and what is said of it."""
+
+    name: str
+    kind: Any
+    default: Any
+    written: str  # the type as the docstring has it
+    text: str
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return FLAGS.get(self.name, ("--" + self.name.replace("_", "-"),))
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types that a value may have, besides none."""
+        union = get_origin(self.kind) in (Union, types.UnionType)
+        return tuple(kind for kind in (get_args(self.kind) if union else (self.kind,)) if kind is not type(None))
+
+    @property
+    def placeholder(self) -> str:
+        """Words to choose from, or a letter: ``adam|adamw|sgd``, ``N|full``, ``PATH``."""
+        if self.name in ARGUMENTS:
+            return self.name.upper()
+        if self.name == "settings":
+            return "CHOICE=VALUE"
+        words = get_args(self.kind) if get_origin(self.kind) is Literal else re.findall(r'"([\w-]+)"', self.written)
+        open_kinds = [] if "{" in self.written else self.kinds[:1]
+        return "|".join([*(PLACEHOLDERS.get(kind, "NAME") for kind in open_kinds), *words])
+
+    def parameter(self) -> inspect.Parameter:
+        """For typer: everything but flags and lists is text, which `read` reads."""
+        kind, default, given = Any, self.default, self.default not in (None, ()) and self.default is not False
+        if self.name in MANY:
+            kind, default = list[str], []
+        elif self.kind is bool:
+            kind = bool
         else:
-            options.append(_option(parameter.name, kind, parameter.default, described.get(parameter.name, "")))
-    json_help = "Print the result as JSON."
-    options.append(_option("json", bool, False, json_help))
+            kind = str | None if default is None else str
+            default = str(default) if given and default is not inspect.Parameter.empty else default
+        if self.name in ARGUMENTS:
+            metadata: Any = typer.Argument(metavar=self.placeholder, help=self.text, show_default=False)
+        else:
+            shown = None if self.kind is bool else self.placeholder
+            metadata = typer.Option(*self.flags, metavar=shown, help=self.text, show_default=given)
+        hint = Annotated[kind, metadata]
+        return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
-    def call(**given: Any) -> None:
-        as_json = given.pop("json")
-        given = {name: tuple(value) if name in MANY else value for name, value in given.items()}
+    def read(self, given: Any) -> Any:
+        """Read text as the first of the types that takes it.
+
+        Raises
+        ------
+        InputError
+            If none does.
+        """
+        if not isinstance(given, str):
+            return tuple(given) if self.name in MANY else given
+        if get_origin(self.kind) is Literal:
+            if given not in get_args(self.kind):
+                raise unknown(f"value of {self.flags[0]}", given, get_args(self.kind))
+            return given
+        for kind in self.kinds:
+            try:
+                return kind(given)
+            except ValueError:
+                continue
+        raise InputError(f"{self.flags[0]} was given as {given!r}; it takes {SPOKEN[self.kinds[0]]}")
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap an application as a typer command, which returns the work to do: dataclasses become one option a field."""
+    values: list[_Value] = []
+    groups: dict[str, type] = {}
+    for value in _values(function, inspect.signature(function).parameters.values()):
+        if dataclasses.is_dataclass(value.kind):
+            groups[value.name] = value.kind
+            values += _values(value.kind, dataclasses.fields(value.kind))
+        else:
+            values.append(value)
+    values.append(_Value("json", bool, False, "bool", "Print the result as JSON."))
+
+    def call(**given: Any) -> Callable[[], None]:
+        read = {value.name: value.read(given[value.name]) for value in values}
+        as_json = read.pop("json")
         for name, kind in groups.items():
-            given[name] = kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
-        show(function(**given), as_json=as_json)
+            read[name] = kind(**{field.name: read.pop(field.name) for field in dataclasses.fields(kind)})
+        return lambda: show(function(**read), as_json=as_json)
 
-    options.sort(key=lambda option: option.default is not inspect.Parameter.empty)
+    options = sorted((value.parameter() for value in values), key=lambda one: one.default is not one.empty)
     call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     call.__annotations__ = {option.name: option.annotation for option in options}
     return call
 
 
-def _fields(kind: type) -> Iterator[inspect.Parameter]:
-    """Options of a dataclass, one a field."""
-    hints, described = get_type_hints(kind), _described(kind)
-    for field in dataclasses.fields(kind):
-        yield _option(field.name, hints[field.name], field.default, described.get(field.name, ""))
-
-
-def _option(name: str, kind: Any, default: Any, text: str) -> inspect.Parameter:
-    """One typer option or argument."""
-    if name in MANY:
-        kind, default = list[str], []
-    elif get_origin(kind) in (Union, types.UnionType):
-        kinds = [one for one in get_args(kind) if one is not type(None)]
-        kind = (kinds[0] if len(kinds) == 1 else str) | None
-        default = default if default is None else str(default) if len(kinds) > 1 else default
-    if name in ARGUMENTS and kind in (str, Path, str | None):
-        metadata: Any = typer.Argument(help=text, show_default=False)
-    else:
-        flags = FLAGS.get(name, ("--" + name.replace("_", "-"),))
-        metadata = typer.Option(*flags, help=text, show_default=default not in (None, [], False))
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, metadata])
+def _values(thing: Any, members: Any) -> Iterator[_Value]:
+    """Parameters of a function or fields of a dataclass, with what the docstring says of them."""
+    hints, described = get_type_hints(thing), _described(thing)
+    for member in members:
+        yield _Value(member.name, hints[member.name], member.default, *described.get(member.name, ("", "")))
 
 
 def _summary(function: Callable[..., Any]) -> str:
     return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
-def _described(thing: Any) -> dict[str, str]:
-    """What the docstring's section of parameters says of each of them."""
+def _described(thing: Any) -> dict[str, tuple[str, str]]:
+    """The type and the text that the docstring's sections give each parameter, without its quotation marks."""
     section = re.split(r"\n[A-Z]\w+\n-{3,}\n", inspect.cleandoc(thing.__doc__ or ""))
-    texts: dict[str, str] = {}
-    for names, text in re.findall(r"^(\w[\w, ]*?) ?(?: : [^\n]*)\n((?:    [^\n]*\n?)+)", "\n".join(section[1:]), re.M):
+    found: dict[str, tuple[str, str]] = {}
+    entries = re.findall(r"^(\w[\w, ]*?) ?(?:: ([^\n]*))\n((?:    [^\n]*\n?)+)", "\n".join(section[1:]), re.M)
+    for names, written, text in entries:
         for name in names.split(", "):
-            texts[name] = " ".join(text.split())
-    return texts
+            found[name] = written, re.sub(r'``"?(.*?)"?``', r"\1", " ".join(text.split()))
+    return found
 
 
 def spread(words: list[str]) -> list[str]:
@@ -163,46 +244,13 @@ def spread(words: list[str]) -> list[str]:
         if in_settings and "=" in word and not word.startswith("-") and result[-1] != "--set":
             result.append("--set")
         elif result[-1:] != ["--set"]:
-            in_settings = word == "--set"
+            in_settings = word == "--set" or word.startswith("--set=")
         result.append(word)
     return result
 
 
-def show(result: Any, *, as_json: bool) -> None:
-    """Print a result: a table for a person, JSON for a machine."""
-    record = plain(result)
-    if as_json:
-        if set(record) == {"columns", "rows"}:
-            record = [dict(zip(record["columns"], row, strict=True)) for row in record["rows"]]
-        print(json.dumps(record, indent=2))  # noqa: T201
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120")), highlight=False)
-    if set(record) == {"columns", "rows"}:
-        table = Table(*record["columns"], box=None, header_style="bold", pad_edge=False)
-        rows = record["rows"]
-    else:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        rows = [(name.replace("_", " "), _text(value)) for name, value in record.items() if value not in (None, [])]
-    for row in rows:
-        table.add_row(*map(str, row))
-    console.print(table)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"  # noqa: PLR2004
-    if isinstance(value, list):
-        texts = [_text(item) for item in value]
-        return "\n".join(texts) if any(" " in text for text in texts) else ", ".join(texts)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def _complain(message: str) -> int:
-    line = " ".join(message.split())
-    print(f"narrows: error: {line}", file=sys.stderr)  # noqa: T201
+    print(f"narrows: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
     return BAD_INPUT
 
 

@@ -7,8 +7,8 @@ import dataclasses
 import torch
 
 from narrows.axes import Corruption
-from narrows.noise import Noise
 from narrows.errors import at_least, at_most
+from narrows.noise import Noise
 from narrows.values import Batch
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import singledispatch
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ from torch.distributions import (
 
 from narrows.noise import Noise
 
+# Half the step of float32 uniforms: a draw of exactly 0 stands for the values below the first step, not for an outcome
+# without limit.
+SMALLEST_UNIFORM = 2.0**-25
+
 
 class Point(Distribution):
     """All mass at one value, together with what that value costs.
@@ -39,7 +44,7 @@ class Point(Distribution):
         length, so a model with points reports no bound on log p(x).
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, value: Tensor, price: Tensor) -> None:
         self.value = value
@@ -59,7 +64,7 @@ class Point(Distribution):
 class Flat(Distribution):
     """The improper prior of a deterministic code: it prefers nothing and cannot be sampled."""
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, n: int, shape: Sequence[int]) -> None:
         super().__init__(torch.Size((n,)), torch.Size(shape), validate_args=False)
@@ -145,7 +150,15 @@ def _(q: OneHotCategorical, shape: Sequence[int], rows: int, noise: Noise) -> Te
 
 @draw.register
 def _(q: Poisson, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return torch.poisson(q.rate.detach().expand(*shape).contiguous(), generator=noise.generator)
+    # By inversion, so that rows can share a draw: the smallest count of which P(X <= count) is above a uniform draw.
+    rate = q.rate.detach().double()
+    uniform = noise.uniform(shape, rows=rows).clamp_min(SMALLEST_UNIFORM)
+    low, high = torch.zeros_like(uniform, dtype=rate.dtype), (rate + 8 * rate.sqrt() + 20).ceil().expand(*shape)
+    for _ in range(int(high.max()).bit_length()):
+        middle = ((low + high) / 2).floor()
+        reached = torch.special.gammaincc(middle + 1, rate) > uniform
+        low, high = torch.where(reached, low, middle + 1), torch.where(reached, middle, high)
+    return high.to(q.rate.dtype)
 
 
 def gumbel_argmax(logits: Tensor, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
@@ -153,7 +166,7 @@ def gumbel_argmax(logits: Tensor, shape: Sequence[int], rows: int, noise: Noise)
 
     ``shape`` includes the axis of the categories, the last one, over which the argmax is taken.
     """
-    exponential = -torch.log1p(-noise.uniform(shape, rows=rows)).clamp_min(torch.finfo(logits.dtype).tiny)
+    exponential = -torch.log1p(-noise.uniform(shape, rows=rows).clamp_min(SMALLEST_UNIFORM))
     return (logits - exponential.log()).argmax(-1)
 
 

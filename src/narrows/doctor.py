@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from narrows.data.schema import Schema
-from narrows.data.transforms import Transform
+from narrows.data.transforms import CONSTANT_BELOW, Transform
 from narrows.inference import codes
 from narrows.model import Model
 from narrows.values import Finding
@@ -36,14 +36,15 @@ def examine(model: Model, values: Tensor) -> list[Finding]:
 def about_data(transform: Transform) -> Iterator[Finding]:
     """Say what the fitted statistics tell of the units of the data."""
     spread = (transform.squares / transform.count.clamp_min(1)).sqrt().flatten()
-    constant = int((spread == 0).sum())
+    still = spread <= CONSTANT_BELOW * transform.mean.abs().flatten()
+    constant = int(still.sum())
     if constant:
         yield Finding(
             "constant columns",
-            f"{_names(transform.schema, spread == 0)} never change{'s' if constant == 1 else ''} in the training rows",
+            f"{_names(transform.schema, still)} never change{'s' if constant == 1 else ''} in the training rows",
             "leave them out with --ignore: they cost a little and tell nothing",
         )
-    moving = spread[spread > 0]
+    moving = spread[~still]
     if len(moving) > 1 and float(moving.max() / moving.min()) > SCALES_APART:
         yield Finding(
             "units",
@@ -59,8 +60,10 @@ def first_bad_term(rows: Tensor) -> str:
     """
     bad = ~torch.isfinite(rows)
     step = int(bad.any(1).int().argmax())
-    named: Sequence[str] = [TERMS[i] for i in (1, 2) if bad[step, i]]
-    return named[0] if len(named) == 1 else "gradient, which spoilt the weights"
+    if not bad[step].any() or bad[step, 1:].all():
+        return "gradient, which spoilt the weights"
+    # The objective is made of the other two, so it is named only where it alone fails.
+    return next(TERMS[i] for i in (1, 2, 0) if bad[step, i])
 
 
 def broken(rows: Tensor, rate: float) -> Finding:
@@ -73,7 +76,8 @@ def broken(rows: Tensor, rate: float) -> Finding:
 
 
 def _names(schema: Schema, chosen: Tensor) -> str:
-    """Name some columns of a mask."""
+    """Name some columns of a mask, or channels of images."""
     picked = chosen.nonzero().flatten().tolist()
-    names = [schema.names[i] if schema.names else f"column {i}" for i in picked[:3]]
+    what = "channel" if schema.is_image else "column"
+    names = [schema.names[i] if schema.names else f"{what} {i}" for i in picked[:3]]
     return ", ".join(names) + (f" and {len(picked) - 3} more" if len(picked) > 3 else "")

@@ -42,3 +42,9 @@ def at_most(name: str, value: float, high: float) -> None:
     """Check a configured number, ``value <= high``, and name it if it is not so."""
     if not value <= high:
         raise InputError(f"{name} was given as {value}; it must be at most {high}")
+
+
+def check_seed(seed: int) -> None:
+    """Check that a number can seed a generator."""
+    at_least("seed", seed, 0)
+    at_most("seed", seed, 2**63 - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,8 +43,8 @@ def evaluate(fitted: Fitted, values: Tensor, *, draws: int = 0, seed: int = 0) -
     at_least("draws", draws, 0)
     if draws and not model.latent.random:
         raise InputError(
-            f"{model.latent.kind} codes have a price and no code length, so the model gives no log likelihood; leave out "
-            f"the draws, or train with --preset variational"
+            f"{model.latent.kind} codes have a price and no code length, so the model gives no log likelihood; leave "
+            f"out the draws, or train preset variational"
         )
     distortion, rate = distortion_and_rate(model, values, seed)
     elbo = -(distortion + rate).double()
@@ -119,7 +120,7 @@ def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple
     return log_px + model.transform.log_det, effective
 
 
-def errors(fitted: Fitted, values: Tensor) -> dict[str, float | None]:
+def errors(fitted: Fitted, values: Tensor) -> dict[str, Any]:
     """Mean squared errors a cell: the model's, its baseline's and the mean's, in the unit of reported errors."""
     model = fitted.model
     totals = torch.zeros(3, dtype=torch.float64)

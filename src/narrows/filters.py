@@ -23,16 +23,16 @@ SECONDS_BETWEEN_CHECKPOINTS = 5.0
 
 def guarded(run: Run, progress: Iterator[Progress], report: Callable[[Finding], None]) -> Iterator[Progress]:
     """Stop where a figure is no longer a number; put the last good weights back and report which term failed first."""
-    good = _copy(run.model.state_dict())
+    models = [run.model] if run.average is None else [run.model, run.average.model]
+    good = [_copy(model.state_dict()) for model in models]
     for now in progress:
         finite = all(map(math.isfinite, dataclasses.astuple(now.training)))
         if not finite or not all(bool(tensor.isfinite().all()) for tensor in run.model.parameters()):
             report(broken(run.rows, run.full_rate))
-            run.model.load_state_dict(good)
-            if run.average is not None:
-                run.average.model.load_state_dict(good)
+            for model, weights in zip(models, good, strict=True):
+                model.load_state_dict(weights)
             return
-        good = _copy(run.model.state_dict())
+        good = [_copy(model.state_dict()) for model in models]
         yield now
 
 
@@ -73,12 +73,11 @@ def checkpointed(
     best: Best,
     history: list[Progress],
     plan: Mapping[str, Any],
-    seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
 ) -> Iterator[Progress]:
     """Write a checkpoint every few seconds and at the end."""
     last = -math.inf
     for now in progress:
-        if time.monotonic() - last >= seconds or now.share >= 1.0:
+        if time.monotonic() - last >= SECONDS_BETWEEN_CHECKPOINTS or now.share >= 1.0:
             save_checkpoint(folder, run, best, history, plan)
             last = time.monotonic()
         yield now

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import narrows
 from narrows import filters
-from narrows.baseline import fit_baseline, rows_for_fit
-from narrows.checkpoint import Best, data_fingerprint, load_checkpoint
+from narrows.baseline import Baseline, fit_baseline
+from narrows.checkpoint import Best, load_checkpoint
 from narrows.data.batches import Batches
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
@@ -23,16 +23,20 @@ from narrows.doctor import examine
 from narrows.errors import InputError
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.optimizers import OPTIMIZERS, make_optimizer, make_schedule, range_test
+from narrows.optimizers import make_optimizer, make_schedule, range_test
 from narrows.persist import Fitted
 from narrows.plan import Plan
 from narrows.presets import choose
 from narrows.records import plain
-from narrows.train import Run, precision_for, train
+from narrows.tensors import data_fingerprint, tensor_of
+from narrows.train import Run, held_out, precision_for, train
 from narrows.values import Clock, Finding, Progress
 
 USUAL_STEPS = 6000
 USUAL_EPOCHS = (10, 300)
+BASELINE_CELLS = 20_000_000  # more rows than that are thinned out evenly
+BASELINE_ROWS = 2000
+PROBE_ROWS = 256
 
 
 Watch = Callable[[Iterator[Progress]], Iterator[Progress]]
@@ -74,35 +78,17 @@ def fit(
         If the data, the preset, the settings or the plan cannot be used.
     """
     plan = plan or Plan()
-    plan.check()
     _check_rows(values)
-    modelled = Transform(schema, grid=True, binarize=plan.binarize).modelled
-    if plan.binarize != "none" and schema.step == 0:
-        raise InputError(f"only levels can be binarised, and the data are {schema.describe()}; leave out --binarize")
-    recipe = choose(preset, modelled, settings)
-    device = _device(plan.device)
-    rows = torch.from_numpy(np.ascontiguousarray(values))
+    model = new_model(schema, preset, settings, plan)
+    rows = tensor_of(values)
     fingerprint = data_fingerprint(rows)
-    training, validation = _split(rows.to(device), plan)
-    model = Model(recipe, schema, binarize=plan.binarize, seed=plan.seed).to(device)
+    training, validation = _split(rows.to(model.device), plan)
     if not plan.online:
         model.adapt(training)
     run = _run(model, training, plan)
     best, history, findings = Best(), list[Progress](), list[Finding]()
     identity = _identity(plan, model, fingerprint)
-    if plan.checkpoint is not None:
-        plan.checkpoint.mkdir(parents=True, exist_ok=True)
-        if plan.resume:
-            load_checkpoint(plan.checkpoint, run, best, history, identity)
-    progress = filters.guarded(run, train(run), findings.append)
-    if len(validation):
-        progress = filters.validated(run, progress, validation)
-        progress = filters.keeping_best(run, progress, best, plan.patience)
-    progress = filters.recorded(progress, history)
-    if plan.checkpoint is not None:
-        progress = filters.checkpointed(run, progress, plan.checkpoint, best, history, identity)
-    if plan.log is not None:
-        progress = filters.logged(progress, plan.log)
+    progress = _overseen(run, plan, validation, best, history, findings.append, identity)
     for _ in watch(progress):
         pass
     trained = run.deployed
@@ -119,9 +105,30 @@ def fit(
         "findings": findings,
         "seconds": run.seconds,
         "steps": run.step,
-        "versions": {"narrows": narrows.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": versions(),
     }
     return Fitted(trained.cpu(), preset, _baseline(trained, training), plain(record))
+
+
+def new_model(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str, Any], plan: Plan) -> Model:
+    """Make an untrained model of a preset, on the plan's device.
+
+    Raises
+    ------
+    InputError
+        If the plan, the preset or the settings cannot be used, or not on such data.
+    """
+    plan.check()
+    if plan.binarize != "none" and schema.step == 0:
+        raise InputError(f"only levels can be binarised, and the data are {schema.describe()}; leave out binarize")
+    modelled = Transform(schema, grid=True, binarize=plan.binarize).modelled
+    recipe = choose(preset, modelled, settings)
+    return Model(recipe, schema, binarize=plan.binarize, seed=plan.seed).to(_device(plan.device))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a training record names."""
+    return {"narrows": narrows.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _run(model: Model, training: Tensor, plan: Plan) -> Run:
@@ -144,21 +151,48 @@ def _run(model: Model, training: Tensor, plan: Plan) -> Run:
     )
 
 
-def _rate(model: Model, batches: Batches, plan: Plan) -> float:
-    """Return the rate asked for, the optimizer's usual one, or the range test's."""
-    if plan.optimizer in OPTIMIZERS and plan.rate is None:
-        return OPTIMIZERS[plan.optimizer][1]
+def _overseen(
+    run: Run,
+    plan: Plan,
+    validation: Tensor,
+    best: Best,
+    history: list[Progress],
+    report: Callable[[Finding], None],
+    identity: Mapping[str, Any],
+) -> Iterator[Progress]:
+    """Training with everything that looks on, from the checkpoint on where there is one to resume."""
+    if plan.checkpoint is not None:
+        plan.checkpoint.mkdir(parents=True, exist_ok=True)
+        if plan.resume:
+            load_checkpoint(plan.checkpoint, run, best, history, identity)
+    progress = filters.guarded(run, train(run), report)
+    if len(validation):
+        progress = filters.validated(run, progress, validation)
+        progress = filters.keeping_best(run, progress, best, plan.patience)
+    progress = filters.recorded(progress, history)
+    if plan.checkpoint is not None:
+        progress = filters.checkpointed(run, progress, plan.checkpoint, best, history, identity)
+    return progress if plan.log is None else filters.logged(progress, plan.log)
+
+
+def _rate(model: Model, batches: Batches, plan: Plan) -> float | None:
+    """Return the rate asked for or the range test's; None for the optimizer's usual one."""
     if plan.rate != "auto":
-        return float(plan.rate or 0.0)
-    trial = Batches(batches.values, batches.size, seed=batches.seed)
-    rows, noise, clock = iter(trial), Noise(plan.seed, model.device), Clock.at_end(model.device)
-    cells = model.schema.size
+        return None if plan.rate is None else float(plan.rate)
+    rows = iter(Batches(batches.values, batches.size, seed=batches.seed))
+    probe = next(iter(Batches(batches.values, PROBE_ROWS, seed=batches.seed)))
+    noise, clock, cells = Noise(plan.seed, model.device), Clock.at_end(model.device), model.schema.size
 
-    def loss(candidate: Model) -> tuple[Tensor, float]:
-        surrogate, row = candidate.loss(next(rows), noise, clock)
-        return surrogate / cells, float(row[0]) / cells
+    def surrogate(candidate: Model) -> Tensor:
+        raw = next(rows)
+        if plan.online:
+            candidate.transform.update(raw)
+        return candidate.train().loss(raw, noise, clock)[0] / cells
 
-    return range_test(model.train(), plan.optimizer, loss)
+    def figure(candidate: Model) -> float:
+        return held_out(candidate, probe).nats / cells
+
+    return range_test(model, plan.optimizer, surrogate, figure)
 
 
 def _split(rows: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
@@ -170,23 +204,28 @@ def _split(rows: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
     return rows[order[held_out:].sort().values], rows[order[:held_out].sort().values]
 
 
-def _baseline(model: Model, training: Tensor) -> Any:
-    """Principal components of the training rows, in the unit of reported errors."""
-    count = rows_for_fit(len(training), model.schema.size)
-    batch = model.transform(training[:count].to(model.device))
-    return fit_baseline(model.transform.comparable(batch.x), model.latent.size)
+def _baseline(model: Model, training: Tensor) -> Baseline | None:
+    """Principal components of training rows spread over the set, in the unit of reported errors."""
+    stride = max(1, len(training) * model.schema.size // BASELINE_CELLS)
+    transform = model.transform
+    chunks = training[::stride].cpu().split(BASELINE_ROWS)
+    with torch.no_grad():
+        return fit_baseline((transform.comparable(transform(raw).x) for raw in chunks), model.latent.size)
 
 
 def _identity(plan: Plan, model: Model, fingerprint: str) -> dict[str, Any]:
     """What must be equal for a checkpoint to continue."""
     where = ("checkpoint", "resume", "log")
     fields = {name: value for name, value in dataclasses.asdict(plan).items() if name not in where}
-    return plain({**fields, "parts": model.recipe.spec(), "data": fingerprint, "threads": torch.get_num_threads()})
+    facts = {"parts": model.recipe.spec(), "schema": model.schema.to_json(), "data": fingerprint}
+    return plain({**fields, **facts, "threads": torch.get_num_threads()})
 
 
 def _check_rows(values: np.ndarray) -> None:
     if len(values) < 2:
-        raise InputError(f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); training needs at least 2")
+        raise InputError(
+            f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); training needs at least 2"
+        )
     if values.size and (values == values[:1]).all():
         raise InputError("every row of the data is the same, so there is nothing to learn; give rows that differ")
 

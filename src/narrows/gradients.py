@@ -57,7 +57,10 @@ class Score(Gradient, kind="score"):
     def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
         """Deterministic codes, and a single draw."""
         if not latent.random:
-            return f"gradient score needs a random code, and {latent.kind} codes are not; take gradient=pathwise or latent=gaussian"
+            return (
+                f"gradient score needs a random code, and {latent.kind} codes are not; take gradient=pathwise or "
+                f"latent=gaussian"
+            )
         if objective.samples < 2:
             return (
                 f"gradient score compares each draw with the others, and objective.samples is {objective.samples}; "
@@ -91,4 +94,7 @@ class StraightThrough(Gradient, kind="straight-through"):
         """Codes that have a path, or none drawn."""
         if latent.discrete:
             return None
-        return f"gradient straight-through is for discrete draws, and {latent.kind} codes have a path; take gradient=pathwise"
+        return (
+            f"gradient straight-through is for discrete draws, and {latent.kind} codes have a path; take "
+            f"gradient=pathwise"
+        )

@@ -6,19 +6,28 @@ same for every row, so that a row's figure does not depend on the batch it comes
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from narrows.distributions import sample
-from narrows.errors import InputError
+from narrows.errors import InputError, at_least
 from narrows.model import Model
 from narrows.noise import Noise
 
 ROWS_AT_ONCE = 500
 SCORE_SEED = 1312
 SCORE_SAMPLES = 16
+
+
+def in_float64(model: Model) -> Model:
+    """Return a copy that computes in float64, for all functions here but `samples`.
+
+    Sums over a batch then differ from sums over one row by 1e-15, not by 1e-7, at two to three times the cost.
+    """
+    return copy.deepcopy(model).double()
 
 
 def in_chunks(model: Model, values: Tensor, function: Callable[[Tensor], Tensor], rows: int = ROWS_AT_ONCE) -> Tensor:
@@ -49,7 +58,7 @@ def decoded(model: Model, z: Tensor) -> Tensor:
     def decode(chunk: Tensor) -> Tensor:
         return model.transform.inverse(model.decode(chunk[None]).mean[0])
 
-    return in_chunks(model, z, decode)
+    return in_chunks(model, z.to(model.transform.scale.dtype), decode)
 
 
 def reconstructed(model: Model, values: Tensor) -> Tensor:
@@ -92,9 +101,10 @@ def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:
     InputError
         If the model has no prior to draw codes from.
     """
+    at_least("n", n, 1)
     if not model.latent.random:
         raise InputError(
-            f"{model.latent.kind} codes have no distribution to draw new ones from; train with --preset variational to generate"
+            f"{model.latent.kind} codes have no distribution to draw new ones from; train preset variational"
         )
     noise = Noise(seed, model.device)
 

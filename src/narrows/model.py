@@ -40,7 +40,8 @@ class Recipe:
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
         """Make the parts from ``{axis: specification}``; see `narrows.parts.make`."""
-        return cls(**{field.name: make(field.name, spec[field.name]) for field in dataclasses.fields(cls)})
+        parts: dict[str, Any] = {field.name: make(field.name, spec[field.name]) for field in dataclasses.fields(cls)}
+        return cls(**parts)
 
     def spec(self) -> dict[str, Any]:
         """The inverse of `from_spec`, in plain JSON values."""
@@ -52,7 +53,8 @@ class Recipe:
 
     def fresh(self) -> Recipe:
         """Return untrained copies of the parts."""
-        return Recipe(**{name: part.fresh() for name, part in self.parts().items()})  # type: ignore[arg-type]
+        parts: dict[str, Any] = {name: part.fresh() for name, part in self.parts().items()}
+        return Recipe(**parts)
 
     def refusals(self, schema: Schema) -> Iterator[str]:
         """Sentences that say which parts do not go together, or not with such data, each with a way out."""
@@ -113,6 +115,12 @@ class Model(nn.Module):
         """Where the weights are."""
         return self.transform.scale.device
 
+    def paced(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the parameters in groups, each with its pace; see `Likelihood`."""
+        own = list(self.likelihood.parameters())
+        others = [*self.network.parameters(), *self.latent.parameters()]
+        return [(group, pace) for group, pace in ((others, 1.0), (own, self.likelihood.pace)) if group]
+
     def adapt(self, values: Tensor) -> None:
         """Fit the transform to raw training rows (n, x), and tell the likelihood how fine they are."""
         self.transform.fit(values)
@@ -156,14 +164,10 @@ class Model(nn.Module):
         terms = self.terms(batch, objective.samples, noise)
         cost = objective.cost(terms, clock)
         surrogate = self.recipe.gradient.surrogate(cost, terms, objective)
-        return surrogate, self.summary(terms)
-
-    @torch.no_grad()
-    def summary(self, terms: Terms) -> Tensor:
-        """Nats, distortion and rate of a batch: means over its examples, shape (3,)."""
-        objective = self.recipe.objective
-        nats = objective.combine(objective.cost(terms, _END)).mean()
-        return torch.stack([nats, -terms.log_px.mean(), terms.kl.mean()])
+        with torch.no_grad():
+            final = objective.cost(terms, _END) if objective.scheduled else cost
+            figures = [objective.combine(final).mean(), -terms.log_px.mean(), terms.kl.mean()]
+            return surrogate, torch.stack(figures)
 
     def _matrices(self) -> AbstractContextManager[Any]:
         """Products of the network in ``matrix_dtype`` while training; latents and likelihoods stay in float32."""

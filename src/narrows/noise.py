@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,9 +34,9 @@ class Noise:
         """Uniform draws on [0, 1) of ``shape``, in which axis ``rows`` counts the examples."""
         return self._spread(torch.rand, shape, rows)
 
-    def _spread(self, draw: torch._C._VariableFunctions, shape: Sequence[int], rows: int) -> Tensor:
+    def _spread(self, draw: Callable[..., Tensor], shape: Sequence[int], rows: int) -> Tensor:
         drawn = [1 if self.shared and axis == rows else length for axis, length in enumerate(shape)]
-        return draw(drawn, generator=self.generator, device=self.generator.device).expand(*shape)
+        return draw(drawn, generator=self.generator, device=self.generator.device).expand(tuple(shape))
 
     def state(self) -> Tensor:
         """The position in the stream, as bytes."""

@@ -42,6 +42,11 @@ class Elbo(Objective, kind="elbo"):
         self.warm_up = warm_up
         self.samples = samples
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether the divergence is being warmed up."""
+        return self.warm_up > 0
+
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Distortion plus the weighted divergence of each draw, (k, n)."""
         kl = terms.kl.clamp_min(self.free_nats) if self.free_nats else terms.kl
@@ -78,4 +83,7 @@ class Iwae(Objective, kind="iwae"):
         """Weights need densities, which deterministic codes do not have."""
         if latent.random:
             return None
-        return f"objective iwae weighs random draws, and {latent.kind} codes are not random; take latent=gaussian or objective=elbo"
+        return (
+            f"objective iwae weighs random draws, and {latent.kind} codes are not random; take latent=gaussian or "
+            f"objective=elbo"
+        )

@@ -5,62 +5,96 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from narrows.errors import unknown
+from narrows.errors import InputError, at_least, at_most, unknown
+from narrows.model import Model
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["cosine", "constant", "plateau"]
 
-M = TypeVar("M", bound=nn.Module)
 
-# One row an optimizer: how it is made from parameters and a rate, and the rate it starts with where none is given.
-OPTIMIZERS: Mapping[str, tuple[Callable[..., torch.optim.Optimizer], float, Mapping[str, Any]]] = {
-    "adam": (torch.optim.Adam, 1e-3, {"fused": True}),
-    "adamw": (torch.optim.AdamW, 1e-3, {"fused": True, "weight_decay": 1e-2}),
-    "sgd": (torch.optim.SGD, 1e-1, {"fused": True, "momentum": 0.9}),
+class ClippedSgd(torch.optim.SGD):
+    """Gradient descent with momentum whose gradient, in nats per cell, is cut to a norm of 1 (Pascanu et al. 2013).
+
+    One rate then serves every likelihood and every batch size: where sigma or a logistic's scale is small, the bare
+    gradient grows with its inverse square.
+    """
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Cut the gradient, and take a step."""
+        nn.utils.clip_grad_norm_([p for group in self.param_groups for p in group["params"]], CLIP)
+        super().step(closure)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One optimizer: how it is made, the rate it starts with, its options, and whether it scales each step itself."""
+
+    make: Callable[..., torch.optim.Optimizer]
+    rate: float
+    options: Mapping[str, Any]
+    adaptive: bool = True
+
+
+CLIP = 1.0
+OPTIMIZERS: Mapping[str, Rule] = {
+    "adam": Rule(torch.optim.Adam, 1e-3, {"fused": True}),
+    "adamw": Rule(torch.optim.AdamW, 1e-3, {"fused": True, "weight_decay": 1e-2}),
+    "sgd": Rule(ClippedSgd, 0.1, {"fused": True, "momentum": 0.9}, adaptive=False),
 }
 
 WARM_UP = 0.02  # share of the training over which a cosine rate rises
 PLATEAU_FACTOR = 0.5
 PLATEAU_EPOCHS = 3
-RANGE_STEPS = 80
-RANGE = (1e-5, 1.0)
+RANGE_STEPS = 100
+RANGE = (1e-5, 3.0)
 
 
-def make_optimizer(name: str, model: nn.Module, rate: float, momentum: float | None = None) -> torch.optim.Optimizer:
+def make_optimizer(
+    name: str, model: Model, rate: float | None = None, momentum: float | None = None
+) -> torch.optim.Optimizer:
     """Make an optimizer over a model's parameters.
 
     Parameters
     ----------
     name : {"adam", "adamw", "sgd"}
         Its name.
-    model : nn.Module
+    model : Model
         Whose parameters it moves.
-    rate : float
-        Learning rate.
+    rate : float, optional
+        Learning rate; the rule's usual one unless given.
     momentum : float, optional
-        Momentum of sgd; its default is 0.9.
+        Momentum of sgd, in [0, 1); its default is 0.9.
 
     Raises
     ------
     InputError
-        If the name is unknown.
+        If the name is unknown, or the optimizer has no such momentum.
     """
     if name not in OPTIMIZERS:
         raise unknown("optimizer", name, OPTIMIZERS)
-    kind, _, options = OPTIMIZERS[name]
-    changed = {**options, "momentum": momentum} if momentum is not None and "momentum" in options else options
-    return kind(model.parameters(), lr=rate, **changed)
+    rule, options = OPTIMIZERS[name], OPTIMIZERS[name].options
+    if momentum is not None:
+        if "momentum" not in options:
+            raise InputError(f"momentum belongs to optimizer sgd, not to {name}; leave it out, or take --optimizer sgd")
+        at_least("momentum", momentum, 0)
+        at_most("momentum", momentum, 0.9999)
+        options = {**options, "momentum": momentum}
+    groups = [{"params": group, "pace": pace if rule.adaptive else 1.0} for group, pace in model.paced()]
+    optimizer = rule.make(groups, lr=rule.rate if rate is None else rate, **options)
+    set_rate(optimizer, optimizer.defaults["lr"])
+    return optimizer
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the next steps."""
+    """Set the learning rate of the next steps, times the pace of each group of parameters."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["pace"]
 
 
 class Constant:
@@ -77,9 +111,9 @@ class Constant:
         """What has to be kept to resume."""
         return dict(vars(self))
 
-    def restore(self, state: Mapping[str, float]) -> None:
-        """Go back to a state."""
-        vars(self).update(state)
+    def restore(self, state: Mapping[str, float | None]) -> None:
+        """Go back to a state; JSON has null for an infinite number."""
+        vars(self).update({name: math.inf if value is None else value for name, value in state.items()})
 
 
 class Cosine(Constant):
@@ -139,7 +173,7 @@ class Average:
         self.decay = decay
         self._source = model
         self._averaged: list[Tensor] = list(self.model.parameters())
-        self._newest: list[Tensor] = [parameter.detach() for parameter in model.parameters()]
+        self._newest: list[Tensor] = list(model.parameters())
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -154,37 +188,40 @@ class Average:
             kept.copy_(newest)
 
 
-def range_test(model: M, name: str, loss: Callable[[M], tuple[Tensor, float]]) -> float:
-    """Find a learning rate by a short run on a copy, its rate rising from 1e-5 to 1 (Smith 2017).
+def range_test(
+    model: Model, name: str, surrogate: Callable[[Model], Tensor], figure: Callable[[Model], float]
+) -> float:
+    """Find a learning rate by a short run on a copy, its rate rising from 1e-5 to 3 (Smith 2017).
 
     Parameters
     ----------
-    model : nn.Module
+    model : Model
         Left as it is.
     name : str
         Of the optimizer.
-    loss : callable
-        The surrogate to descend and the figure to watch, for a model on its next batch.
+    surrogate : callable
+        What to descend, for a model on its next batch.
+    figure : callable
+        What to watch: the same rows and draws every time, so that small batches do not hide the trend.
 
     Returns
     -------
     float
-        A third of the rate at which the smoothed loss was lowest, before it turned.
+        A third of the rate at which the figure was lowest, before it turned.
     """
     trial = copy.deepcopy(model)
     optimizer = make_optimizer(name, trial, RANGE[0])
     rates = torch.logspace(math.log10(RANGE[0]), math.log10(RANGE[1]), RANGE_STEPS).tolist()
-    smooth, lowest, best_rate = 0.0, math.inf, RANGE[0]
-    for step, rate in enumerate(rates, start=1):
+    start = lowest = figure(trial)
+    best_rate = RANGE[0]
+    for rate in rates:
         set_rate(optimizer, rate)
         optimizer.zero_grad()
-        surrogate, nats = loss(trial)
-        surrogate.backward()  # type: ignore[no-untyped-call]
+        surrogate(trial).backward()
         optimizer.step()
-        smooth = 0.8 * smooth + 0.2 * nats
-        corrected = smooth / (1 - 0.8**step)
-        if corrected < lowest:
-            lowest, best_rate = corrected, rate
-        if not math.isfinite(corrected) or (step > RANGE_STEPS // 4 and corrected > lowest + abs(lowest)):
+        seen = figure(trial)
+        if not seen <= start + abs(start):
             break
+        if seen < lowest:
+            lowest, best_rate = seen, rate
     return best_rate / 3

@@ -42,11 +42,13 @@ class Part(nn.Module):
     @classmethod
     def parameters_of(cls) -> dict[str, inspect.Parameter]:
         """The constructor's parameters by name: the configuration this kind takes."""
-        return dict(list(inspect.signature(cls.__init__).parameters.items())[1:])
+        parameters = list(inspect.signature(cls.__init__).parameters.items())[1:]
+        # A kind without a constructor has torch's, which takes anything.
+        return {name: one for name, one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The configuration, as scikit-learn's ``clone`` wants it."""
-        return {name: getattr(self, name) for name in self.parameters_of() if name not in ("args", "kwargs")}
+        return {name: getattr(self, name) for name in self.parameters_of()}
 
     def fresh(self, **changes: Any) -> Self:
         """Return a new untrained part of the same configuration, with ``changes`` made to it."""

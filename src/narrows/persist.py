@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from narrows.baseline import Baseline
 from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.model import Model, Recipe
+from narrows.tensors import under
 
 FORMAT = 1
 HEADER_KEY = "narrows"
@@ -100,21 +102,25 @@ def load(path: Path | str) -> Fitted:
         # On the meta device nothing is allocated: a header cannot ask for more memory than the file brings.
         with torch.device("meta"):
             model = Model(Recipe.from_spec(header["spec"]), schema, binarize=header["binarize"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} describes a model that this version cannot build ({error})") from None
+        baseline = under("baseline.", tensors)
+        fitted = Fitted(model.eval(), header["preset"], Baseline(**baseline) if baseline else None, header["record"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} describes a model that this version cannot build ({_in_one_line(error)})") from None
     _fill(model, under("model.", tensors), path)
-    baseline = under("baseline.", tensors)
-    return Fitted(model.eval(), header["preset"], Baseline(**baseline) if baseline else None, header["record"])
+    return fitted
 
 
 def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header with a fingerprint of both, atomically."""
+    """Write tensors and a JSON header with a fingerprint of both, whole or not at all."""
     header = {"format": FORMAT, "version": narrows.__version__, **header}
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header["fingerprint"] = fingerprint(ready, header)
     text = json.dumps(header, allow_nan=False)
     with writing(path) as beside:
-        safetensors.torch.save_file(ready, beside, metadata={HEADER_KEY: text})
+        try:
+            safetensors.torch.save_file(ready, beside, metadata={HEADER_KEY: text})
+        except safetensors.SafetensorError as error:
+            raise OSError(errno.EIO, _in_one_line(error), str(path)) from None
 
 
 def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -130,14 +136,18 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
         raise InputError(f"there is no file {path}; give a {what} file that narrows train wrote")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[HEADER_KEY])
+            header = json.loads((file.metadata() or {})[HEADER_KEY], parse_constant=_refuse)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, UnicodeDecodeError):
-        raise InputError(f"{path} is not a narrows {what} file, or was cut short; give one that narrows train wrote") from None
+    except (safetensors.SafetensorError, KeyError, ValueError, RecursionError):
+        raise InputError(
+            f"{path} is not a narrows {what} file, or was cut short; give one that narrows train wrote"
+        ) from None
     if not isinstance(header, dict) or header.get("what") != what:
         raise InputError(f"{path} is not a narrows {what} file; give one that narrows train wrote")
-    if header.get("format", 0) > FORMAT:
-        raise InputError(f"{path} was written by narrows {header.get('version')}; this is {narrows.__version__}: upgrade to read it")
+    if isinstance(header.get("format"), int) and header["format"] > FORMAT:
+        raise InputError(
+            f"{path} was written by narrows {header.get('version')}; this is {narrows.__version__}: upgrade to read it"
+        )
     if header.pop("fingerprint", None) != fingerprint(tensors, header):
         raise InputError(f"{path} was altered after it was written; train again, or take a copy that is whole")
     return tensors, header
@@ -149,19 +159,23 @@ def fingerprint(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
 def _fill(model: Model, tensors: dict[str, Tensor], path: Path | str) -> None:
     """Put the file's tensors in the place of the model's, which have no memory yet."""
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
+    given = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     if expected != given:
-        differing = sorted(set(expected.items()) ^ set(given.items()))[0][0]
+        differing = min(name for name in expected | given if expected.get(name) != given.get(name))
         raise InputError(f"{path} does not hold the model that it describes ({differing} differs); train again")
     model.load_state_dict(tensors, assign=True)
 
 
-def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from narrows.errors import InputError, at_least, at_most
+from narrows.errors import InputError, at_least, at_most, check_seed, unknown
 
 Binarize = Literal["none", "threshold", "draw"]
+
+MINUTES = 1e6  # two years
+RATE = 1e3
 
 
 @dataclass(frozen=True)
@@ -17,40 +20,45 @@ class Plan:
 
     Parameters
     ----------
-    epochs, minutes : int or float, optional
-        When training ends; with neither, after about 6000 steps, and at least 10 and at most 300 epochs.
+    epochs : int, optional
+        Passes over the training rows after which training ends; without it and without minutes, as many as come to
+        about 6000 steps, at least 10 and at most 300.
+    minutes : float, optional
+        Time after which training ends, instead of a number of epochs.
     batch_size : int or "full"
         Rows in a batch: ``"full"`` is gradient descent, 1 online descent.
     optimizer : {"adam", "adamw", "sgd"}
-        The rule of the step.
+        The rule by which each step is made of the gradient.
     rate : float or "auto", optional
-        Learning rate; ``"auto"`` finds one by a range test before training.
+        Learning rate: 0.001 for adam and adamw and 0.1 for sgd where it is not given; ``"auto"`` finds one by a range
+        test before training.
     momentum : float, optional
-        Of sgd.
+        Momentum of sgd, 0.9 where it is not given.
     schedule : {"cosine", "constant", "plateau"}
-        Of the learning rate.
+        How the learning rate goes on: up and down to 0 like a cosine, as it is, or halved whenever the held-out figure
+        stops falling.
     average : float
-        Decay of averaged weights; 0 for none.
+        Share of the old in a running average of the weights, which is then the model, such as 0.999; 0 for none.
     precision : {"auto", "float32"}
-        ``"auto"`` multiplies matrices in bfloat16 where the processor does that fast.
+        ``"auto"`` multiplies matrices in bfloat16 while training where the processor does that fast.
     validation : float
-        Share of the rows held out to choose the best weights.
+        Share of the rows held out to choose the best weights; 0 for none.
     patience : int
-        Validations without a better figure after which training stops.
+        Validations without a better figure after which training stops early.
     online : bool
-        Standardise by statistics that run along with the batches, with no pass beforehand.
+        Standardise by statistics that run along with the batches, with no pass over the data beforehand.
     binarize : {"none", "threshold", "draw"}
-        Make the values binary first.
+        Make the values binary first: 1 above the middle of their range, or by a draw with the grey value as probability.
     seed : int
-        Of weights, order, noise and the choice of held-out rows.
+        Seed of weights, order, noise and the choice of held-out rows.
     checkpoint : Path, optional
-        Folder for checkpoints.
+        Folder in which to keep a checkpoint, from which a killed training can go on.
     resume : bool
-        Go on from the checkpoint there.
+        Go on from the checkpoint in that folder, if there is one.
     log : Path, optional
-        File to which each interval's figures are appended as JSON lines.
+        File to which the figures of each interval are appended as JSON lines.
     device : str
-        ``"auto"`` takes an accelerator where there is one.
+        Where to train, such as cpu or cuda; ``"auto"`` takes an accelerator where there is one.
     """
 
     epochs: int | None = None
@@ -78,17 +86,23 @@ class Plan:
             at_least("epochs", self.epochs, 1)
         if self.minutes is not None:
             at_least("minutes", self.minutes, 0, above=True)
+            at_most("minutes", self.minutes, MINUTES)
         if self.epochs is not None and self.minutes is not None:
-            raise InputError("both --epochs and --minutes were given; give one of them")
+            raise InputError("both epochs and minutes were given; give one of them")
         if self.batch_size != "full":
             at_least("batch size", _number("batch size", self.batch_size, int, "a whole number or full"), 1)
         if self.rate not in (None, "auto"):
-            at_least("rate", _number("rate", self.rate, float, "a number or auto"), 0, above=True)
+            rate = _number("rate", self.rate, float, "a number or auto")
+            at_least("rate", rate, 0, above=True)
+            at_most("rate", rate, RATE)
+        if self.binarize not in get_args(Binarize):
+            raise unknown("way to binarize", self.binarize, get_args(Binarize))
         at_least("validation", self.validation, 0)
         at_most("validation", self.validation, 0.9)
         at_least("average", self.average, 0)
         at_most("average", self.average, 0.99999)
         at_least("patience", self.patience, 1)
+        check_seed(self.seed)
         if self.resume and self.checkpoint is None:
             raise InputError("--resume needs --checkpoint with the folder to resume from")
 

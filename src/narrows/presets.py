@@ -58,7 +58,7 @@ PRESETS: Mapping[str, Preset] = {
             "sparse",
             "many units of which few are on: features one can name",
             "Makhzani and Frey 2014",
-            {"latent": {"kind": "top-k", "size": 64, "k": 16}},
+            {"latent": {"kind": "top-k", "size": 64}},
         ),
         Preset(
             "variational",
@@ -88,7 +88,11 @@ PRESETS: Mapping[str, Preset] = {
             "discrete",
             "codes of bits with a bound, trained without a reparameterisation",
             "Mnih and Rezende 2016",
-            {"latent": {"kind": "bernoulli", "size": 64}, "objective": {"kind": "elbo", "samples": 4}, "gradient": "score"},
+            {
+                "latent": {"kind": "bernoulli", "size": 64},
+                "objective": {"kind": "elbo", "samples": 4},
+                "gradient": "score",
+            },
         ),
         Preset(
             "denoising-variational",
@@ -151,7 +155,8 @@ AUTOMATIC = {"network": _network_for, "likelihood": _likelihood_for}
 def _gradient_for(specs: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the first estimator that does not refuse such codes."""
     latent, objective = make("latent", specs["latent"]), make("objective", specs["objective"])
-    assert isinstance(latent, Latent) and isinstance(objective, Objective)
+    assert isinstance(latent, Latent)
+    assert isinstance(objective, Objective)
     for kind in kinds("gradient"):
         gradient = make("gradient", kind)
         if not gradient.refuses_pair(latent, objective):  # type: ignore[operator]
@@ -166,5 +171,7 @@ def _as_mapping(spec: Any) -> dict[str, Any]:
 def _split(setting: str) -> tuple[str, str]:
     name, equals, value = setting.partition("=")
     if not equals:
-        raise InputError(f"setting {setting!r} has no value; write axis=kind or axis.parameter=value, such as latent.size=16")
+        raise InputError(
+            f"setting {setting!r} has no value; write axis=kind or axis.parameter=value, such as latent.size=16"
+        )
     return name.strip(), value.strip()

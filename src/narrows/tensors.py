@@ -1,6 +1,9 @@
-"""Arrays as tensors."""
+"""Arrays as tensors, and tensors by name."""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,3 +14,16 @@ def tensor_of(values: np.ndarray) -> Tensor:
     """Return a tensor of an array in its own type, without a copy where the memory order allows."""
     array = np.ascontiguousarray(values)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose names begin with ``prefix``, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def data_fingerprint(values: Tensor) -> str:
+    """SHA-256 of the rows, their type and their shape."""
+    digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
+    for rows in values.split(10_000):
+        digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy())
+    return digest.hexdigest()

@@ -13,13 +13,14 @@ from narrows.data.batches import Batches
 from narrows.errors import unknown
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.persist import under
 from narrows.optimizers import Average, Constant, set_rate
+from narrows.tensors import under
 from narrows.values import Clock, Figures, Progress
 
 INTERVAL_STEPS = 50
 INTERVAL_CELLS = 2e7
 ROWS_AT_ONCE = 1000
+CELLS_AT_ONCE = 4_000_000
 VALIDATION_SEED = 20_140_501
 
 
@@ -71,7 +72,7 @@ class Run:
         self.running = running
         self.step = 0
         self.seconds = 0.0
-        self.full_rate = float(optimizer.param_groups[0]["lr"])
+        self.full_rate = float(optimizer.defaults["lr"])
         self.rows = torch.zeros(0, 3)
         # One rate of learning serves 30 columns and 784 pixels alike when the gradient is that of nats per cell.
         self._per_cell = 1.0 / model.schema.size
@@ -119,6 +120,8 @@ class Run:
         for _ in range(self._interval_steps()):
             rows.append(self.update(next(batches)))
             self.seconds = seconds + time.perf_counter() - began
+        if self.running:
+            self.model.likelihood.calibrate(self.model.transform.resolution)
         self.rows = torch.stack(rows).cpu()
         self.seconds = seconds + time.perf_counter() - began
         nats, distortion, rate = self.rows.double().mean(0).tolist()
@@ -129,13 +132,13 @@ class Run:
             epoch=order.epoch + order.position / len(order.values),
             share=self.share,
             seconds=self.seconds,
-            rate=self.optimizer.param_groups[0]["lr"],
+            rate=self.optimizer.param_groups[0]["lr"] / self.optimizer.param_groups[0]["pace"],
             training=Figures(nats, distortion, rate),
             epoch_ended=order.position == 0,
         )
 
     def _interval_steps(self) -> int:
-        """Steps until the next look: many, whole epochs where they are short, and never past an epoch's end or the end."""
+        """Steps until the next look: whole epochs where they are short, and never past the end of one or of the run."""
         order = self.batches
         wanted = max(1, min(INTERVAL_STEPS, int(INTERVAL_CELLS / (self.model.schema.size * order.size))))
         if order.per_epoch <= wanted:
@@ -208,7 +211,8 @@ def held_out(model: Model, values: Tensor) -> Figures:
     model.eval()
     noise = Noise(VALIDATION_SEED, model.device)
     total = torch.zeros(3, dtype=torch.float64, device=model.device)
-    for raw in values.split(ROWS_AT_ONCE):
+    cells = model.schema.size * model.recipe.objective.samples
+    for raw in values.split(max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // cells))):
         total += model.loss(raw, noise, Clock.at_end(model.device))[1].double() * len(raw)
     model.train(mode)
     nats, distortion, rate = (total / len(values)).tolist()
@@ -236,5 +240,5 @@ def precision_for(precision: str, device: torch.device) -> torch.dtype | None:
         return None
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    able = torch.cpu.get_capabilities()
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("amx") else None

@@ -24,7 +24,7 @@ schemas = st.builds(
     high=st.one_of(st.floats(1, 1e6), st.just(float("inf"))),
     step=st.sampled_from([0.0, 1.0, 0.5]),
     layout=st.sampled_from(["vector", "hw", "hwc", "chw"]),
-    names=st.one_of(st.none(), st.lists(st.text(), max_size=3).map(tuple)),
+    names=st.one_of(st.none(), st.lists(st.text('aZ9 "\né'), max_size=3).map(tuple)),
 )
 
 
@@ -80,7 +80,11 @@ def test_kind_of_values(values: np.ndarray, kind: str | None, expected: tuple[st
         (np.array([[0, 256]]), "levels", "at most 256 neighbouring whole numbers"),
         (np.array([[0, 1, 2]]), "binary", "two distinct values"),
         (np.array([[1, 1]]), "binary", "two distinct values"),
-        (np.array([[1, 2]]), "colours", "unknown kind of values 'colours'; allowed are binary, levels, counts and reals"),
+        (
+            np.array([[1, 2]]),
+            "colours",
+            "unknown kind of values 'colours'; allowed are binary, levels, counts and reals",
+        ),
         (np.zeros((2, 5, 5, 2)), None, "1, 3 or 4 channels"),
         (np.zeros(3), None, "give vectors"),
     ],

@@ -9,7 +9,6 @@ from pathlib import Path
 from narrows.apps.evaluate import evaluate
 from narrows.apps.train import train
 from narrows.apps.use import embed, generate, reconstruct
-from narrows.errors import at_least
 from narrows.plan import Plan
 
 DATA = "fashion-sample"
@@ -70,14 +69,15 @@ def demo(output: Path = Path("demo"), minutes: float = 2.0, seed: int = 0) -> De
     minutes : float
         Time to train.
     seed : int
-        Of the training and of the samples.
+        Seed of the training and of the samples.
     """
-    at_least("minutes", minutes, 0, above=True)
+    plan = Plan(minutes=minutes, seed=seed)
+    plan.check()
     began = time.perf_counter()
     output.mkdir(parents=True, exist_ok=True)
     model = output / "model.safetensors"
     test = f"{DATA}:test"
-    trained = train(DATA, model, "variational", plan=Plan(minutes=minutes, seed=seed))
+    trained = train(DATA, model, "variational", plan=plan)
     measured = evaluate(model, test)
     weighed = evaluate(model, test, draws=100, rows=200)
     made = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from narrows.apps.reading import Reading
-from narrows.errors import at_least
+from narrows.errors import at_least, check_seed
 from narrows.records import Evaluation
 
 
@@ -17,7 +17,7 @@ def evaluate(
     seed: int = 0,
     reading: Reading = Reading(),  # noqa: B008  frozen
 ) -> Evaluation:
-    """Measure a model: its bound and the parts of it, its reconstruction error beside PCA's, its active units.
+    """Measure a model: its bound on log p(x), its reconstruction error beside that of PCA, its active units.
 
     Parameters
     ----------
@@ -26,15 +26,17 @@ def evaluate(
     data : str
         Data it was not trained on: a file, a folder of images, or a named data set such as fashion-sample:test.
     draws : int
-        Draws for each row of the importance-sampled log likelihood; 0 leaves it out.
+        Draws for each row, of which log p(x) is estimated by importance sampling; 0 leaves it out.
     rows : int
         How many rows to measure, from the first; 0 for all.
     seed : int
-        Of all draws.
+        Seed of all draws.
     reading : Reading
         How to read the data.
     """
     at_least("rows", rows, 0)
+    at_least("draws", draws, 0)
+    check_seed(seed)
 
     from narrows.evaluate import evaluate as measure
     from narrows.persist import load

@@ -65,7 +65,14 @@ def data(data: str | None = None, reading: Reading = Reading()) -> Listing:  # n
         return Listing(
             columns,
             [
-                (row.name, row.what, " + ".join(map(str, row.rows)), "x".join(map(str, row.shape)), row.licence, row.origin)
+                (
+                    row.name,
+                    row.what,
+                    " + ".join(map(str, row.rows)),
+                    "x".join(map(str, row.shape)),
+                    row.licence,
+                    row.origin,
+                )
                 for row in named_sets()
             ],
         )

@@ -19,23 +19,20 @@ class Reading:
     key : str, optional
         Which array of an .npz file.
     label : str, optional
-        Column that holds labels: it is kept from the model.
+        Column of a table, or array of an .npz file, that holds labels: it is kept from the model.
     ignore : tuple of str
-        Columns to leave out.
+        Column of a table to leave out; give the option once for each.
     no_header : bool
         The first line of a CSV file holds data: columns are named c0, c1, ...
-    values : str, optional
-        Kind of values, if not as inferred: binary, levels, counts or reals.
     """
 
     key: str | None = None
     label: str | None = None
     ignore: tuple[str, ...] = ()
     no_header: bool = False
-    values: str | None = None
 
-    def read(self, data: str, schema: Schema | None = None) -> Dataset:
-        """Read ``data``; with the schema of a trained model, as that model wants them."""
+    def read(self, data: str, schema: Schema | None = None, kind: str | None = None) -> Dataset:
+        """Read ``data`` as its values suggest, as ``kind`` of values, or as the ``schema`` of a trained model has them."""
         from narrows.data.readers import read
 
         return read(
@@ -44,6 +41,6 @@ class Reading:
             label=self.label,
             ignore=self.ignore,
             header=not self.no_header,
-            kind=self.values,
+            kind=kind,
             schema=schema,
         )

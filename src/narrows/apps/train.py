@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from narrows.apps.reading import Reading
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
 from narrows.errors import InputError
 from narrows.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ def train(
     output: Path,
     preset: str = "autoencoder",
     settings: tuple[str, ...] = (),
+    values: str | None = None,
     reading: Reading = Reading(),  # noqa: B008  frozen
     plan: Plan = Plan(),  # noqa: B008  frozen
 ) -> Trained:
@@ -72,18 +80,21 @@ def train(
     data : str
         A file, a folder of images, or a named data set (see narrows data).
     output : Path
-        The model file to write, by custom *.safetensors.
+        The model file to write, by custom with the suffix .safetensors.
     preset : str
         Which kind of autoencoder (see narrows presets).
     settings : tuple of str
-        Choices changed: axis=kind or axis.parameter=value (see narrows parts).
+        Change single choices of the preset, such as latent=gaussian latent.size=32 (see narrows parts).
+    values : {"binary", "levels", "counts", "reals"}, optional
+        Kind of values, where it is not the one inferred (see narrows data DATA).
     reading : Reading
         How to read the data.
     plan : Plan
         How to train.
     """
-    check_target(output)
-    dataset = reading.read(data)
+    plan.check()
+    check_target(output, inputs=[data])
+    dataset = reading.read(data, kind=values)
     _refuse_constant_columns(dataset.values, dataset.schema.names)
 
     from narrows.fit import fit
@@ -107,19 +118,19 @@ def train(
         seconds=fitted.record["seconds"],
         training_nats=history[-1]["training"]["nats"] if history else None,
         held_out_nats=min(held_out) if held_out else None,
-        findings=[f"{finding['name']}: {finding['what']}; {finding['remedy']}" for finding in fitted.record["findings"]],
+        findings=[
+            f"{finding['name']}: {finding['what']}; {finding['remedy']}" for finding in fitted.record["findings"]
+        ],
     )
 
 
-def _refuse_constant_columns(values: object, names: tuple[str, ...] | None) -> None:
+def _refuse_constant_columns(values: np.ndarray, names: tuple[str, ...] | None) -> None:
     """Named columns that never change are more likely a mistake than a wish."""
-    import numpy as np
-
-    array = np.asarray(values)
-    if names is None or len(array) < 2:  # noqa: PLR2004  one row is refused by the fit
+    if names is None:
         return
-    constant = [name for name, same in zip(names, (array == array[:1]).all(0), strict=True) if same]
-    if constant:
-        shown = ", ".join(constant[:5]) + (f" and {len(constant) - 5} more" if len(constant) > 5 else "")  # noqa: PLR2004
-        options = " ".join(f"--ignore {name}" for name in constant[:5])
-        raise InputError(f"constant columns tell nothing: {shown}; leave them out with {options}")
+    constant = [name for name, same in zip(names, (values == values[:1]).all(0), strict=True) if same]
+    if constant and len(constant) < len(names):  # the fit refuses rows that are all the same, or a single one
+        more = len(constant) - NAMED
+        shown = ", ".join(constant[:NAMED]) + (f" and {more} more" if more > 0 else "")
+        options = " ".join(f"--ignore {shlex.quote(name)}" for name in constant[:NAMED])
+        raise InputError(f"columns that never change tell nothing: {shown}; leave them out with {options}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from narrows.apps.reading import Reading
 from narrows.atomic import check_target
-from narrows.errors import at_least
+from narrows.errors import at_least, at_most, check_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,23 +48,27 @@ def generate(model: Path, output: Path, n: int = 64, seed: int = 0, draw: bool =
     output : Path
         .png for a sheet of images, .npy for an array, .csv or .parquet for a table.
     n : int
-        How many.
+        How many examples; a sheet takes at most 400.
     seed : int
         Equal seeds give equal examples.
     draw : bool
         Draw each example from p(x | z), noise and all, instead of taking its mean.
     """
     at_least("n", n, 1)
-    check_target(output)
+    check_seed(seed)
+    check_target(output, inputs=[model])
 
     from narrows.data import writers
     from narrows.inference import samples
     from narrows.persist import load
 
     fitted = load(model)
-    writers.check_suffix(output, _suffixes(fitted.schema))
+    if writers.check_suffix(output, _suffixes(fitted.schema)) == ".png":
+        at_most("n, for a sheet of images,", n, LARGEST_SHEET)
     made = samples(fitted.model, n, seed, draw=draw).numpy()
-    return _write({"": made}, fitted.schema, output)
+    if output.suffix.lower() == ".png":
+        return _write_sheet({"": made}, fitted.schema, output, n)
+    return _write(made, fitted.schema, output)
 
 
 def reconstruct(model: Path, data: str, output: Path, reading: Reading = Reading()) -> Written:  # noqa: B008  frozen
@@ -77,11 +81,12 @@ def reconstruct(model: Path, data: str, output: Path, reading: Reading = Reading
     data : str
         A file, a folder of images, or a named data set.
     output : Path
-        .npy for an array, .csv or .parquet for a table, .png for a sheet of images beside their reconstructions.
+        .npy for an array, .csv or .parquet for a table, .png for a sheet of images above their reconstructions (of
+        the first 400).
     reading : Reading
         How to read the data.
     """
-    check_target(output)
+    check_target(output, inputs=[model, data])
 
     from narrows.data import writers
     from narrows.inference import reconstructed
@@ -91,12 +96,15 @@ def reconstruct(model: Path, data: str, output: Path, reading: Reading = Reading
     fitted = load(model)
     suffix = writers.check_suffix(output, _suffixes(fitted.schema))
     given = reading.read(data, fitted.schema).values
-    if suffix == ".png":
-        given = given[:LARGEST_SHEET]
+    if suffix != ".png":
+        return _write(reconstructed(fitted.model, tensor_of(given)).numpy(), fitted.schema, output)
+    given = given[:LARGEST_SHEET]
     made = reconstructed(fitted.model, tensor_of(given)).numpy()
-    if suffix == ".png":
-        return _write({"given": given, "reconstructed": made}, fitted.schema, output)
-    return _write({"": made}, fitted.schema, output)
+    groups: dict[str, np.ndarray] = {}
+    for start in range(0, len(given), SHEET_COLUMNS):
+        line = slice(start, start + SHEET_COLUMNS)
+        groups |= {f"given, from row {start}": given[line], f"reconstructed, from row {start}": made[line]}
+    return _write_sheet(groups, fitted.schema, output, len(given))
 
 
 def embed(model: Path, data: str, output: Path, reading: Reading = Reading()) -> Written:  # noqa: B008  frozen
@@ -113,7 +121,7 @@ def embed(model: Path, data: str, output: Path, reading: Reading = Reading()) ->
     reading : Reading
         How to read the data.
     """
-    check_target(output)
+    check_target(output, inputs=[model, data])
 
     from narrows.data import writers
     from narrows.inference import codes
@@ -135,15 +143,8 @@ def _suffixes(schema: Schema) -> tuple[str, ...]:
     return (".png", ".npy") if schema.is_image else (".npy", *TABLE_WRITERS)
 
 
-def _write(groups: dict[str, np.ndarray], schema: Schema, path: Path) -> Written:
-    """Write groups of examples (n, x) as a sheet, or the only group as an array or a table."""
-    values = next(iter(groups.values()))
-    if path.suffix.lower() == ".png":
-        from narrows.pictures import as_pixels, save_png, sheet
-
-        shown = {label: as_pixels(group[:LARGEST_SHEET], schema) for label, group in groups.items()}
-        save_png(sheet(shown, min(SHEET_COLUMNS, len(values))), path)
-        return Written(str(path), min(len(values), LARGEST_SHEET), list(schema.user_shape))
+def _write(values: np.ndarray, schema: Schema, path: Path) -> Written:
+    """Write examples (n, x) in the user's layout, as an array or a table."""
     from narrows.data import writers
 
     values = schema.to_user(writers.in_stored_type(values, schema))
@@ -152,3 +153,12 @@ def _write(groups: dict[str, np.ndarray], schema: Schema, path: Path) -> Written
     else:
         writers.write_columns(values, list(schema.names or [f"c{i}" for i in range(values.shape[1])]), path)
     return Written(str(path), len(values), list(schema.user_shape))
+
+
+def _write_sheet(groups: dict[str, np.ndarray], schema: Schema, path: Path, rows: int) -> Written:
+    """Write labelled groups of images (n, x) as one picture, which shows so many rows."""
+    from narrows.pictures import as_pixels, save_png, sheet
+
+    shown = {label: as_pixels(images, schema) for label, images in groups.items()}
+    save_png(sheet(shown, min(SHEET_COLUMNS, rows)), path)
+    return Written(str(path), rows, list(schema.user_shape))

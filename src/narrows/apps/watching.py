@@ -28,6 +28,8 @@ def progress_bar(progress: Iterator[Progress]) -> Iterator[Progress]:
             if now.validation is not None:
                 held_out = f", held out {now.validation.nats:.1f}"
             speed = now.examples / now.seconds if now.seconds else 0.0
-            figures = f"epoch {now.epoch:.1f}, nats {now.training.nats:.1f}{held_out}, {speed:,.0f}/s, {left:.0f} s left"
+            figures = (
+                f"epoch {now.epoch:.1f}, nats {now.training.nats:.1f}{held_out}, {speed:,.0f}/s, {left:.0f} s left"
+            )
             bar.update(task, completed=now.share, figures=figures)
             yield now

@@ -11,8 +11,8 @@ from torch import Tensor
 class Batches:
     """Rows of one resident tensor in batches, in a new seeded order every epoch.
 
-    The last batch of an epoch holds what is left over; no row is dropped. The position is two whole numbers, so training
-    resumes anywhere.
+    The last batch of an epoch holds what is left over; no row is dropped. The position is two whole numbers, so
+    training resumes anywhere.
 
     Parameters
     ----------

@@ -16,7 +16,14 @@ from narrows.errors import InputError
 # Every whole number up to here is a float32, or a float64.
 _EXACT_IN_FLOAT32 = 2**24
 _EXACT_IN_FLOAT64 = 2**53
-_SPOKEN = {"U": "text", "S": "bytes", "O": "text among the numbers", "M": "dates", "m": "durations", "c": "complex numbers"}
+_SPOKEN = {
+    "U": "text",
+    "S": "bytes",
+    "O": "text among the numbers",
+    "M": "dates",
+    "m": "durations",
+    "c": "complex numbers",
+}
 
 
 @dataclass(frozen=True)
@@ -167,8 +174,8 @@ def _numeric(values: np.ndarray, what: str) -> np.ndarray:
         return values
     first = next((cell for cell in values.flat if isinstance(cell, (str, bytes))), values.flat[0])
     raise InputError(
-        f"{what} holds {_SPOKEN.get(values.dtype.kind, values.dtype.name)} such as {short(first)} where numbers belong; "
-        f"drop them or write them as numbers"
+        f"{what} holds {_SPOKEN.get(values.dtype.kind, values.dtype.name)} such as {short(first)} "
+        f"where numbers belong; drop them or write them as numbers"
     )
 
 

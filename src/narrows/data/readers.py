@@ -220,7 +220,8 @@ def _in_memory(source: object, request: _Request) -> Raw | None:
 def _exists(text: str) -> bool:
     """Whether there is such a file; text that cannot be a file's name names none."""
     try:
-        return Path(text).exists()
+        # An empty path would be the current folder.
+        return bool(text) and Path(text).exists()
     except (OSError, ValueError):
         return False
 

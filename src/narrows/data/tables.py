@@ -158,5 +158,5 @@ def _refuse_data_as_names(names: list[str], name: str) -> None:
     if names not in ([str(place) for place in range(start, start + len(names))] for start in (0, 1)):
         raise InputError(
             f"the first line of {short(name)} holds numbers such as {short(names[0])} where names belong; "
-            f"say that there is no header (header=False, --no-header)"
+            f"say that there is no header (header=False, --no-header), or rename the columns if these are names"
         )

@@ -84,13 +84,17 @@ class Transform(nn.Module):
         self.count.copy_(total)
         spread = (self.squares / total).sqrt()
         self.shift.copy_(self.mean)
-        self.scale.copy_(torch.where(spread > CONSTANT_BELOW * self.mean.abs(), spread, 1.0))
+        moves = spread > CONSTANT_BELOW * self.mean.abs()
+        # What never moved here may move later: measure it by the typical spread of the others, whatever the unit is.
+        typical = spread[moves].square().mean().sqrt() if bool(moves.any()) else spread.new_ones(())
+        self.scale.copy_(torch.where(moves, spread, typical))
 
     def forward(self, raw: Tensor, noise: Noise | None = None) -> Batch:
         """Raw rows (n, x) -> target and clean input; ``noise`` is needed where values are binarised by a draw."""
         if self.grid:
             x = self._on_grid(raw, noise)
-            return Batch(x, (x - self.shift) / self.scale)
+            # One pass over the values; indices on a grid are small enough for the products to be exact enough.
+            return Batch(x, torch.addcmul(-self.shift / self.scale, x, 1 / self.scale))
         x = (raw.to(self.scale.dtype) - self.shift) / self.scale
         return Batch(x, x)
 

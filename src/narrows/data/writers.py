@@ -15,10 +15,16 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BYTE = 255
+
 
 def in_stored_type(values: np.ndarray, schema: Schema) -> np.ndarray:
-    """Round levels of an 8-bit range back to uint8; leave everything else as float32."""
-    if schema.values == "levels" and schema.step == 1 and schema.low >= 0 and schema.high <= np.iinfo(np.uint8).max:
+    """Round levels, and black and white at 0 and 255, back to uint8; leave everything else as float32.
+
+    Between 0 and 1 a mean is a probability, which rounding would lose.
+    """
+    levels = schema.values == "levels" and schema.step == 1
+    if (levels or schema.values == "binary") and schema.low >= 0 and 1 < schema.high <= BYTE:
         return np.clip(np.rint(values), schema.low, schema.high).astype(np.uint8)
     return values.astype(np.float32)
 
@@ -52,11 +58,15 @@ def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
     """Return the suffix of ``path``, or raise `InputError` if it is not one of those allowed."""
     suffix = path.suffix.lower()
     if suffix not in allowed:
-        raise InputError(f"{path.name} has the suffix {suffix or '(none)'}; this output is written as {' or '.join(allowed)}")
+        raise InputError(
+            f"{path.name} has the suffix {suffix or '(none)'}; this output is written as {' or '.join(allowed)}"
+        )
     return suffix
 
 
-def write_columns(values: np.ndarray, names: list[str], path: Path, extra: Mapping[str, np.ndarray] | None = None) -> None:
+def write_columns(
+    values: np.ndarray, names: list[str], path: Path, extra: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Write a matrix (n, columns) as .npy, .csv or .parquet.
 
     Parameters

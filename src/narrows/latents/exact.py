@@ -125,8 +125,8 @@ class KlSparse(_Exact, kind="kl-sparse"):
             # average does not depend on the momentum.
             use = self.use + (batch - batch.detach())
         use = use.clamp(1e-6, 1 - 1e-6)
-        bernoulli = torch.distributions.Bernoulli
-        price = torch.distributions.kl_divergence(bernoulli(use.new_tensor(self.rho)), bernoulli(use)).sum()
+        target, used = (torch.distributions.Bernoulli(p, validate_args=False) for p in (use.new_tensor(self.rho), use))
+        price = torch.distributions.kl_divergence(target, used).sum()
         return distributions.Point(z, (self.weight * price).expand(h.shape[0]))
 
     def used(self, codes: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class TopK(_Exact, kind="top-k"):
     size : int
         Numbers in one code.
     k : int
-        Numbers kept; 0 keeps half of them.
+        Numbers kept; 0 keeps a quarter of them.
     """
 
     remedy = "take a larger latent.k or a smaller latent.size"
@@ -159,7 +159,7 @@ class TopK(_Exact, kind="top-k"):
 
     def posterior(self, h: Tensor) -> Distribution:
         """All mass at h with all but k of its numbers set to zero."""
-        kept = h.abs().topk(self.k or (self.size + 1) // 2, dim=1).indices
+        kept = h.abs().topk(self.k or (self.size + 3) // 4, dim=1).indices
         z = torch.zeros_like(h).scatter(1, kept, h.gather(1, kept))
         return distributions.Point(z, h.new_zeros(h.shape[0]))
 

@@ -28,7 +28,9 @@ class Gaussian(Latent, kind="gaussian"):
     """
 
     random = True
-    remedy = "the divergence outweighs what they would tell: lower objective.beta, set objective.warm_up=0.3, or take fewer"
+    remedy = (
+        "the divergence outweighs what they would tell: lower objective.beta, set objective.warm_up=0.3, or take fewer"
+    )
 
     def __init__(self, size: int = 16) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ class VectorQuantized(Latent, kind="vq"):
             picked = self._revive(vectors.detach(), picked)
         entries = self.codebook[picked]
         price = (vectors.detach() - entries).square() + self.commitment * (vectors - entries.detach()).square()
-        z = vectors + (entries - vectors).detach()
+        z = entries.detach() + (vectors - vectors.detach())
         return Point(z.flatten(1), price.sum((1, 2)))
 
     def prior(self, n: int, device: torch.device) -> Distribution:

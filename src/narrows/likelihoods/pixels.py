@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
 from narrows.axes import Likelihood
 from narrows.data.schema import Schema
 from narrows.distributions import draw, gumbel_argmax
-from narrows.noise import Noise
 from narrows.errors import at_least
+from narrows.noise import Noise
 
 
 class Bernoulli(Likelihood, kind="bernoulli"):
@@ -74,7 +76,10 @@ class Categorical(_Levels, kind="categorical"):
 
     def forward(self, params: Tensor) -> Distribution:
         """Logits (k, n, L, x) -> independent cells."""
-        cells = _OrderedCategorical(logits=params.movedim(2, -1), validate_args=False)
+        # torch subtracts the log of the sum of exponentials, which rounds to the size of the logits: keep that small.
+        logits = params.movedim(2, -1)
+        logits = logits - logits.detach().amax(-1, keepdim=True)
+        cells = _OrderedCategorical(logits=logits, validate_args=False)
         return Independent(cells, self.n_axes, validate_args=False)
 
 
@@ -131,7 +136,7 @@ class DiscretizedLogistic(Distribution):
         Number of levels.
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, mean: Tensor, scale: Tensor, logits: Tensor | None, levels: int) -> None:
         self.loc = mean
@@ -147,8 +152,13 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """Mean level, exact to the cutting: each component's mean, held to the range, weighted."""
-        return (self.weights * self.loc.clamp(0, self.levels - 1)).sum(2)
+        """Mean level (k, n, x): that of the density held to the range, so exact but for rounding to levels.
+
+        E[clip(X, 0, L - 1)] = s [ln(1 + e^(mu / s)) - ln(1 + e^((mu - L + 1) / s))] for each component, weighted.
+        """
+        top = self.levels - 1
+        beyond = softplus(-self.loc.abs() / self.scale) - softplus(-(self.loc - top).abs() / self.scale)
+        return (self.weights * (self.loc.clamp(0, top) + self.scale * beyond)).sum(2)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of the levels ``value`` (n, x) or (k, n, x), summed over cells: (k, n)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +13,20 @@ from torch.distributions import Distribution
 from narrows.axes import Likelihood
 from narrows.data.schema import Schema
 from narrows.distributions import draw
-from narrows.noise import Noise
 from narrows.errors import at_least
+from narrows.noise import Noise
 from narrows.values import Finding
 
 SMALLEST_SIGMA = 1e-3
-# Adam moves a parameter by about its rate in a step; the factor lets sigma change e-fold in some 100 steps.
-PACE = 10.0
 FLOOR_REACHED = 1.05
 
 
 class Gaussian(Likelihood, kind="gaussian"):
     """log p(x | z) = -1/2 sum_i [((x_i - mu_i) / sigma)^2 + ln(2 pi sigma^2)] nats, on standardised data.
 
-    With a fixed sigma, minus this is the squared error (MSE) up to a constant. A learned sigma weighs the error against
-    the divergence as the data ask (Rybkin et al. 2021), so results do not depend on the unit of the data. It never falls
-    below the floor: a thousandth of the data's standard deviation, or the standard deviation of rounding
+    With a fixed sigma, minus this is the squared error (MSE) up to a constant. A learned sigma weighs the error
+    against the divergence as the data ask (Rybkin et al. 2021), so results do not depend on the unit of the data. It
+    never falls below the floor: a thousandth of the data's standard deviation, or the standard deviation of rounding
     (step / sqrt(12)) where the values lie on a grid; without it the density of a point code has no bound.
 
     Parameters
@@ -39,6 +38,8 @@ class Gaussian(Likelihood, kind="gaussian"):
     """
 
     grid = False
+    # Adam moves a parameter by about its rate in a step: ten times that lets sigma change e-fold in some 100 steps.
+    pace = 10.0
     floor: Tensor
 
     def __init__(self, sigma: float | None = None, by_cell: bool = False) -> None:
@@ -53,7 +54,7 @@ class Gaussian(Likelihood, kind="gaussian"):
         """Take the shape of an example."""
         self.shape = schema.shape
         if self.sigma is None:
-            self.slow_log_sigma = nn.Parameter(torch.zeros(schema.shape if self.by_cell else ()))
+            self.log_sigma = nn.Parameter(torch.zeros(schema.shape if self.by_cell else ()))
 
     def calibrate(self, resolution: float) -> None:
         """Raise the floor to the standard deviation of rounding."""
@@ -64,14 +65,15 @@ class Gaussian(Likelihood, kind="gaussian"):
         """Sigma in units of the data's standard deviation: sqrt(floor^2 + exp(2 s)) where it is learned."""
         if self.sigma is not None:
             return torch.full_like(self.floor, self.sigma)
-        return (self.floor.square() + (2 * PACE * self.slow_log_sigma).exp()).sqrt()
+        return (self.floor.square() + (2 * self.log_sigma).exp()).sqrt()
 
     def diagnose(self) -> Iterator[Finding]:
         """Say that sigma rests on its floor."""
-        if self.sigma is None and bool((self.scale < FLOOR_REACHED * self.floor).any()):
+        scale = self.scale.detach()
+        if self.sigma is None and bool((scale < FLOOR_REACHED * self.floor).any()):
             yield Finding(
                 "sigma at its floor",
-                f"the learned sigma fell to {float(self.scale.min()):.2g} standard deviations, the finest the data tell apart",
+                f"the learned sigma fell to {float(scale.min()):.2g} standard deviations, the finest step of the data",
                 "the density says no more than that the fit is exact: compare errors instead, or fix likelihood.sigma",
             )
 
@@ -91,7 +93,7 @@ class Spherical(Distribution):
         Standard deviation.
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
         self.loc = mean

@@ -11,6 +11,7 @@ from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
 
 SMALLEST_SIDE = 7
+Side = tuple[int, int]
 
 
 class Conv(Network, kind="conv"):
@@ -48,14 +49,14 @@ class Conv(Network, kind="conv"):
 
     def build(self, shape: tuple[int, ...], features: int, code: int, params: int) -> None:
         """Make the weights for images of ``shape`` (channels, height, width)."""
-        maps = [shape[1:]]
+        maps: list[Side] = [(shape[1], shape[2])]
         for _ in range(self.stages or _halvings(max(shape[1:]))):
             maps.append((_halved(maps[-1][0]), _halved(maps[-1][1])))
         widths = [min(self.channels * 2**stage, 8 * self.channels) for stage in range(len(maps) - 1)]
         self.output_shape = (params, *shape)
         self.encoder = nn.Sequential()
         for before, after, size in zip([shape[0], *widths], widths, maps, strict=False):
-            self.encoder.extend([nn.Conv2d(before, after, **_geometry(size)), nn.ReLU()])
+            self.encoder.extend([_down(before, after, size), nn.ReLU()])
         self.small_shape = (widths[-1], *maps[-1])
         cells = math.prod(self.small_shape)
         self.to_features = _linear(cells, self.hidden, features)
@@ -63,7 +64,7 @@ class Conv(Network, kind="conv"):
         self.decoder = nn.Sequential()
         outputs = [*widths[-2::-1], params * shape[0]]
         for before, after, size in zip(widths[::-1], outputs, maps[-2::-1], strict=True):
-            self.decoder.extend([nn.ConvTranspose2d(before, after, **_geometry(size, mirrored=True)), nn.ReLU()])
+            self.decoder.extend([_up(before, after, size), nn.ReLU()])
         del self.decoder[-1]
 
     def encode(self, seen: Tensor) -> Tensor:
@@ -83,19 +84,29 @@ def _halved(side: int) -> int:
 
 def _halvings(side: int) -> int:
     """Number of halvings that bring a side to 7 or less, at least one."""
-    return max(1, math.ceil(math.log2(max(side, 1) / SMALLEST_SIDE)) if side > SMALLEST_SIDE else 1)
+    count = 0
+    while side > SMALLEST_SIDE:
+        side, count = _halved(side), count + 1
+    return max(count, 1)
 
 
-def _geometry(size: tuple[int, int], *, mirrored: bool = False) -> dict[str, tuple[int, int]]:
-    """Kernel, stride and padding that halve a map of ``size``, or bring a halved one back to it."""
-    geometry = {
-        "kernel_size": tuple(4 if side > 1 else 3 for side in size),
-        "stride": tuple(2 if side > 1 else 1 for side in size),
-        "padding": (1, 1),
-    }
-    if mirrored:
-        geometry["output_padding"] = tuple(side % 2 if side > 1 else 0 for side in size)
-    return geometry  # type: ignore[return-value]
+def _kernel_and_stride(size: Side) -> tuple[Side, Side]:
+    """Kernel and stride that halve a map of ``size``, padded by 1; a side of 1 stays."""
+    height, width = (side > 1 for side in size)
+    return (3 + height, 3 + width), (1 + height, 1 + width)
+
+
+def _down(before: int, after: int, size: Side) -> nn.Module:
+    """Convolution that halves a map of ``size``."""
+    kernel, stride = _kernel_and_stride(size)
+    return nn.Conv2d(before, after, kernel, stride, padding=1)
+
+
+def _up(before: int, after: int, size: Side) -> nn.Module:
+    """Transposed convolution that brings a halved map back to ``size``; an odd side needs one row or column more."""
+    kernel, stride = _kernel_and_stride(size)
+    odd = (size[0] % stride[0], size[1] % stride[1])
+    return nn.ConvTranspose2d(before, after, kernel, stride, padding=1, output_padding=odd)
 
 
 def _linear(n_in: int, hidden: int, n_out: int) -> nn.Sequential:

@@ -72,11 +72,10 @@ class _Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.change = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
-        )
-        nn.init.zeros_(self.change[-1].weight)
-        nn.init.zeros_(self.change[-1].bias)
+        last = nn.Linear(width, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.change = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), last)
 
     def forward(self, h: Tensor) -> Tensor:
         out: Tensor = h + self.change(h)

@@ -1,0 +1,64 @@
+"""What a user hands to an estimator as checked examples: rows in scikit-learn's words, images in ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from narrows.data.dataset import Dataset, from_array
+from narrows.data.schema import Schema
+
+
+def first_examples(estimator: BaseEstimator, X: Any, kind: str | None, *, stream: bool = False) -> Dataset:
+    """Check examples to learn from, and infer their schema.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Takes note of the number and the names of the columns.
+    X : array, frame or Dataset
+        Rows or images.
+    kind : {"binary", "levels", "counts", "reals"}, optional
+        Kind of values; None infers it.
+    stream : bool
+        Whether more are to come, so that the type of the values tells their kind, and not the values by chance.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be used; an `InputError` where scikit-learn has no words for it.
+    """
+    if isinstance(X, Dataset):
+        return X
+    names = None
+    if not _is_image(X):
+        X = validate_data(estimator, X)
+        names = getattr(estimator, "feature_names_in_", None)
+    if stream:
+        X, kind = _of_stream(np.asarray(X), kind)
+    return from_array(X, names=names, kind=kind)
+
+
+def further_examples(estimator: BaseEstimator, X: Any, schema: Schema) -> np.ndarray:
+    """Check examples against the schema of a trained model: raw rows (n, x) in their stored type; raises as above."""
+    if isinstance(X, Dataset):
+        X = X.schema.to_user(X.values)
+    if not schema.is_image:
+        X = validate_data(estimator, X, reset=False)
+    return from_array(X, schema=schema).values
+
+
+def _is_image(X: Any) -> bool:
+    """Whether examples have more than one axis."""
+    return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) > 2
+
+
+def _of_stream(array: np.ndarray, kind: str | None) -> tuple[np.ndarray, str]:
+    if kind is None:
+        kind = {"bool": "binary", "uint8": "levels"}.get(array.dtype.name, "reals")
+    if kind == "binary" and np.isin(array, (0, 1)).all():
+        array = array.astype(bool)
+    return array, kind

@@ -1,0 +1,212 @@
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pyarrow import csv, feather, parquet
+
+from narrows.data import limits, read
+from narrows.errors import InputError
+
+TABLE = pa.table({"a": [1.0, 2.5, 3.0], "b": [4, 5, 6], "t": ["x", "y", "x"]})
+
+
+def refusal(source: object, **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        read(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write(path: Path, table: pa.Table) -> Path:
+    stream = io.BytesIO()
+    if ".csv" in path.name:
+        csv.write_csv(table, stream)
+    elif ".tsv" in path.name:
+        csv.write_csv(table, stream, csv.WriteOptions(delimiter="\t"))
+    elif path.suffix == ".parquet":
+        parquet.write_table(table, stream)
+    elif path.suffix == ".feather":
+        feather.write_feather(table, stream)
+    else:
+        with (pa.ipc.new_stream if path.suffix == ".arrows" else pa.ipc.new_file)(stream, table.schema) as writer:
+            writer.write_table(table)
+    path.write_bytes(gzip.compress(stream.getvalue()) if path.suffix == ".gz" else stream.getvalue())
+    return path
+
+
+FILES = ["t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.parquet", "t.feather", "t.arrow", "t.arrows", "t.ipc"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_tables(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, TABLE)
+    data = read(path, label="t")
+    assert data.values.dtype == np.float32
+    assert data.values.tolist() == [[1, 4], [2.5, 5], [3, 6]]
+    assert data.schema.names == ("a", "b")
+    assert data.labels.tolist() == ["x", "y", "x"]
+    assert read(path, label="b", ignore=["t"]).labels.tolist() == [4, 5, 6]
+    message = refusal(path)
+    assert "text where numbers belong: column 't' has 'x' in row 0" in message
+    assert "did you mean 'a'" not in message
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_tables(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"")
+    assert refusal(path)
+    write(path, TABLE)
+    path.write_bytes(
+        path.read_bytes()[:-5] if path.suffix == ".gz" else path.read_bytes()[: -(path.stat().st_size // 2)]
+    )
+    assert name in refusal(path)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n and more")
+    assert refusal(path)
+
+
+@pytest.mark.parametrize("frame", [TABLE, TABLE.to_pandas(), pl.from_arrow(TABLE), TABLE.to_pandas().iloc[[0, 1, 2]]])
+def test_frames(frame: object) -> None:
+    data = read(frame, label="t")
+    assert data.values.tolist() == [[1, 4], [2.5, 5], [3, 6]]
+    assert data.labels.tolist() == ["x", "y", "x"]
+    assert read(frame, ignore="t").schema.names == ("a", "b")
+
+
+def test_an_index_is_no_column(tmp_path: Path) -> None:
+    frame = TABLE.to_pandas()
+    assert read(frame[frame.b > 4], label="t").schema.names == ("a", "b")
+    frame.set_index("t").to_parquet(tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet").schema.names == ("a", "b")
+    assert read(tmp_path / "t.parquet", label="t").labels.tolist() == ["x", "y", "x"]
+
+
+def test_unknown_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", pa.table({"age": [1], "height": [2]}))
+    assert "has no column 'hieght'; its columns are 'age', 'height'; did you mean 'height'?" in refusal(
+        path, label="hieght"
+    )
+    assert "has no column 'aeg'" in refusal(path, ignore=["aeg"])
+    assert "no column left" in refusal(path, ignore=["age"], label="height")
+
+
+def text(tmp_path: Path, content: str | bytes, name: str = "t.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_files_without_a_header(tmp_path: Path) -> None:
+    path = text(tmp_path, "1,2\n3,4\n")
+    data = read(path, header=False)
+    assert data.values.tolist() == [[1, 2], [3, 4]]
+    assert data.schema.names == ("c0", "c1")
+    assert read(path, header=False, label="c1").labels.tolist() == [2, 4]
+    message = refusal(text(tmp_path, "1.5,2\n3,4\n"))
+    assert "the first line" in message
+    assert "holds numbers such as '1.5' where names belong" in message
+    assert "--no-header" in message
+    assert "--no-header" in refusal(text(tmp_path, "1,1\n3,4\n"))
+    assert read(text(tmp_path, "0,1,2\n5,6,7\n")).values.tolist() == [[5, 6, 7]]
+
+
+def test_other_separators(tmp_path: Path) -> None:
+    for content, name in (("a;b\n1;2\n", "t.csv"), ("a\tb\n1\t2\n", "t.txt"), ("\ufeffa,b\r\n1,2\r\n", "t.CSV")):
+        data = read(text(tmp_path, content, name))
+        assert data.schema.names == ("a", "b")
+        assert data.values.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["is empty"]),
+        ("\n \n", ["is empty"]),
+        ("a,b\n", ["at least one example"]),
+        ("a,b\n1,2\n3\n", ["Row #3: Expected 2 columns, got 1"]),
+        ("a,b\n1,2\n3,4,5\n", ["Row #3: Expected 2 columns, got 3"]),
+        ("a,b\n1,2\n3,four\n5,six\n", ["column 'b' has 'four' in row 1"]),
+        ("a,b\n1,NA\n3,'4'\n", ["column 'b' has \"'4'\" in row 1"]),
+        ("a,b\n1,1_000\n", ["column 'b' has '1_000' in row 0"]),
+        ("a,b\n1,\n3,4\n", ["1 cell", "row 0, column 'b'", "missing values"]),
+        ("a,b\n1,\n3,\n", ["2 cells", "row 0, column 'b'"]),
+        ("a,b\n1,nan\n3,inf\n", ["2 cells", "row 0, column 'b'"]),
+        ("a,b\n1,2020-01-01\n", ["column 'b' has 2020-01-01 in row 0"]),
+        ("a,a\n1,2\n", ["two columns named 'a'"]),
+        (b"a,b\n1,\xff\n", ["column 'b'"]),
+        (b"a,\xff\n1,2\n", ["UTF-8"]),
+        ("a,b\n1,2\n".encode("utf-16"), ["t.csv"]),
+    ],
+)
+def test_bad_text(tmp_path: Path, content: str | bytes, words: list[str]) -> None:
+    message = refusal(text(tmp_path, content))
+    for word in (*words, "t.csv"):
+        assert word in message
+
+
+def test_odd_but_good_columns(tmp_path: Path) -> None:
+    data = read(text(tmp_path, "a,b,c\ntrue,7,1e3\nfalse,7,-.5\n"))
+    assert data.values.tolist() == [[1, 7, 1000], [0, 7, -0.5]]
+    table = pa.table(
+        {
+            "decimal": pa.array(["1.25", "2.50"]).cast(pa.decimal128(5, 2)),
+            "category": pa.array([3, 4]).dictionary_encode(),
+            "large": pa.array([2**60, 1]),
+            "half": pa.array([0.5, 1.5]).cast(pa.float16()),
+            "some": [True, False],
+        }
+    )
+    assert read(table).values.tolist() == [[1.25, 3, 2.0**60, 0.5, 1], [2.5, 4, 1, 1.5, 0]]
+    assert read(pa.table({"a": pa.array([1, 2], pa.uint8()), "b": pa.array([3, 4], pa.uint8())})).schema.levels == 256
+    assert read(pa.table({"a": [True, False]})).schema.values == "binary"
+
+
+def test_labels_of_every_kind() -> None:
+    table = pa.table(
+        {"a": [1, 2], "text": ["x", None], "kind": pa.array(["u", "v"]).dictionary_encode(), "n": [1, None]}
+    )
+    rest = {"text", "kind", "n"}
+    assert read(table, label="text", ignore=rest - {"text"}).labels.tolist() == ["x", ""]
+    assert read(table, label="kind", ignore=rest - {"kind"}).labels.tolist() == ["u", "v"]
+    assert np.isnan(read(table, label="n", ignore=rest - {"n"}).labels[1])
+
+
+def test_tables_for_a_trained_model(tmp_path: Path) -> None:
+    schema = read(TABLE, label="t").schema
+    path = write(tmp_path / "t.csv", TABLE.select(["t", "b", "a"]).append_column("extra", [["p", "q", "r"]]))
+    data = read(path, schema=schema)
+    assert data.values.tolist() == [[1, 4], [2.5, 5], [3, 6]]
+    assert read(path, schema=schema, label="extra").labels.tolist() == ["p", "q", "r"]
+    assert "lacks the column 'b'" in refusal(write(tmp_path / "u.csv", TABLE.select(["a", "t"])), schema=schema)
+    assert read(text(tmp_path, "1,2\n"), schema=schema, header=False).values.tolist() == [[1, 2]]
+    assert "lacks the column 'a'" in refusal(text(tmp_path, "1,2,3\n"), schema=schema, header=False)
+
+
+def test_text_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FREE_BYTES", 1000)
+    path = text(tmp_path, gzip.compress(b"a,b\n" + b"1,2\n" * 10**6), "t.csv.gz")
+    assert "over 500 times its size" in refusal(path)
+
+
+def test_parquet_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FREE_BYTES", 1000)
+    assert "over 500 times its size" in refusal(write(tmp_path / "t.parquet", pa.table({"a": np.zeros(10**6)})))
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(-1e6, 1e6, width=32)
+    ),
+    name=st.sampled_from(["t.csv", "t.parquet", "t.feather"]),
+)
+def test_table_round_trip(tmp_path: Path, values: np.ndarray, name: str) -> None:
+    table = pa.table({f"column {place}": column for place, column in enumerate(values.T)})
+    assert np.array_equal(read(write(tmp_path / name, table)).values, values)

@@ -1,0 +1,99 @@
+"""The gaussian code: where it starts, its divergence, and its bounds."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from narrows.distributions import divergence
+from narrows.errors import InputError
+from narrows.latents import Gaussian
+
+CPU = torch.device("cpu")
+UNIT = Gaussian(1)
+
+
+def kl(h):
+    return divergence(UNIT.posterior(h), UNIT.prior(len(h), CPU))
+
+
+def test_it_starts_at_the_prior():
+    assert kl(torch.zeros(3, 2)).abs().max() < 1e-7
+    q = Gaussian(5).posterior(torch.zeros(3, 10))
+    torch.testing.assert_close(q.stddev, torch.ones(3, 5), atol=2e-4, rtol=0)
+
+
+def test_parameters_are_the_means_and_then_the_scales():
+    latent = Gaussian(3)
+    h = torch.tensor([[1.0, 2.0, 3.0, -1.0, 0.0, 5.0]])
+    q = latent.posterior(h)
+    assert latent.n_params == 6
+    assert torch.equal(q.mean, h[:, :3])
+    torch.testing.assert_close(q.stddev, torch.log1p(torch.exp(h[:, 3:] + 0.5413248546)) + 1e-4)
+    assert torch.equal(latent.code(q), h[:, :3])
+
+
+@settings(max_examples=40)
+@given(mean=st.floats(-6, 6), s=st.floats(-6, 20))
+def test_divergence_equals_quadrature_to_1e_6(mean, s):
+    h = torch.tensor([[mean, s]], dtype=torch.float64)
+    q = stats.norm(mean, UNIT.posterior(h).stddev.item())
+    low, high = q.mean() - 12 * q.std(), q.mean() + 12 * q.std()
+    numerical, _ = integrate.quad(
+        lambda z: q.pdf(z) * (q.logpdf(z) - stats.norm.logpdf(z)), low, high, epsabs=1e-10, limit=200, points=[mean]
+    )
+    assert kl(h).item() == pytest.approx(numerical, rel=1e-6, abs=1e-6)
+
+
+@given(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
+def test_divergence_is_never_negative_and_zero_only_at_the_prior(mean, s):
+    h = torch.tensor([[mean, s]], dtype=torch.float64)
+    q = UNIT.posterior(h)
+    apart = max(abs(q.mean.item()), abs(q.stddev.item() - 1))
+    assert kl(h).item() >= -1e-14
+    assert apart < 1e-5 or kl(h).item() > 0
+
+
+def test_divergence_is_zero_at_equality_and_not_symmetric():
+    wide, narrow = (torch.distributions.Normal(0.0, scale) for scale in (2.0, 0.5))
+    assert divergence(wide, wide).item() == 0
+    assert abs(divergence(wide, narrow).item() - divergence(narrow, wide).item()) > 1
+
+
+def test_divergence_sums_over_units():
+    h = torch.randn(4, 12)
+    latent = Gaussian(6)
+    whole = divergence(latent.posterior(h), latent.prior(4, CPU))
+    by_unit = torch.stack([kl(h[:, [unit, 6 + unit]]) for unit in range(6)]).sum(0)
+    torch.testing.assert_close(whole, by_unit)
+
+
+@pytest.mark.parametrize("s", [-1e4, 1e4])
+def test_extreme_scales_stay_positive_and_finite(s):
+    h = torch.tensor([[0.0, s]], requires_grad=True)
+    q = UNIT.posterior(h)
+    assert 0 < q.stddev.item() < np.inf
+    kl(h).sum().backward()
+    assert h.grad.isfinite().all()
+
+
+def test_units_in_use_are_those_whose_mean_moves():
+    codes = torch.randn(1000, 3, generator=torch.manual_seed(0)) * torch.tensor([1.0, 0.05, 0.2])
+    assert Gaussian(3).used(codes).tolist() == [True, False, True]
+
+
+def test_collapse_and_idle_units_are_told_with_a_remedy():
+    latent = Gaussian(3)
+    (collapse,) = latent.diagnose(torch.tensor([False, False, False]))
+    (idle,) = latent.diagnose(torch.tensor([True, False, False]))
+    assert collapse.name == "collapse"
+    assert "2 of 3" in str(idle)
+    assert "objective.beta" in collapse.remedy
+    assert not list(latent.diagnose(torch.ones(3, dtype=torch.bool)))
+
+
+def test_a_code_has_at_least_one_number():
+    with pytest.raises(InputError, match=r"latent\.size was given as 0; it must be at least 1"):
+        Gaussian(0)

@@ -1,0 +1,237 @@
+"""The rule of the step, its rate, and averaged weights, against slow loops written out by hand."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from narrows.data.schema import infer_schema
+from narrows.errors import InputError
+from narrows.fit import fit
+from narrows.model import Model
+from narrows.optimizers import OPTIMIZERS, Average, make_optimizer, make_schedule, set_rate
+from narrows.plan import Plan
+from narrows.presets import choose
+
+
+def table(n: int = 400, columns: int = 12, factors: int = 3) -> np.ndarray:
+    random = np.random.default_rng(0)
+    clean = random.normal(size=(n, factors)) @ random.normal(size=(factors, columns))
+    return (clean + 0.3 * random.normal(size=(n, columns))).astype("float32")
+
+
+def small_model(preset: str = "autoencoder") -> Model:
+    rows = table()
+    schema = infer_schema(rows)
+    model = Model(choose(preset, schema, {"network.width": 8, "latent.size": 3}), schema)
+    model.adapt(torch.from_numpy(rows))
+    return model
+
+
+def gradients(model: Model, seed: int, size: float = 0.01) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [size * torch.randn(p.shape, generator=generator) for p in model.parameters()]
+
+
+def take_steps(model: Model, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    for step in range(steps):
+        for parameter, gradient in zip(model.parameters(), gradients(model, step), strict=True):
+            parameter.grad = gradient.clone()
+        optimizer.step()
+
+
+def paces(model: Model, adaptive: bool) -> list[float]:
+    """The pace of each parameter: that of the likelihood for its own, where the optimizer scales its steps."""
+    own = {id(parameter) for parameter in model.likelihood.parameters()}
+    return [model.likelihood.pace if adaptive and id(p) in own else 1.0 for p in model.parameters()]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, None])
+def test_sgd_adds_up_gradients_with_momentum(momentum):
+    model = small_model()
+    weights = [p.detach().double().numpy().copy() for p in model.parameters()]
+    velocity = [np.zeros_like(w) for w in weights]
+    optimizer = make_optimizer("sgd", model, 0.05, momentum)
+    take_steps(model, optimizer, 5)
+    for step in range(5):
+        for i, gradient in enumerate(gradients(model, step)):
+            velocity[i] = (0.9 if momentum is None else momentum) * velocity[i] + gradient.numpy()
+            weights[i] -= 0.05 * velocity[i]
+    for parameter, expected in zip(model.parameters(), weights, strict=True):
+        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adamw", 0.01)])
+def test_adam_divides_by_the_root_of_the_running_square(name, decay):
+    model = small_model()
+    start = [p.detach().double().numpy().copy() for p in model.parameters()]
+    take_steps(model, make_optimizer(name, model, 0.05), 5)
+    rates = [0.05 * pace for pace in paces(model, adaptive=True)]
+    for i, (parameter, weights) in enumerate(zip(model.parameters(), start, strict=True)):
+        first, second = np.zeros_like(weights), np.zeros_like(weights)
+        for step in range(1, 6):
+            gradient = gradients(model, step - 1)[i].double().numpy()
+            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+            weights *= 1 - rates[i] * decay
+            weights -= rates[i] * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        np.testing.assert_allclose(parameter.detach().numpy(), weights, rtol=1e-4, atol=1e-5)
+
+
+def test_sgd_cuts_a_gradient_that_is_too_long_and_keeps_its_direction():
+    model = small_model()
+    start = torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
+    given = gradients(model, 0, size=1e3)
+    for parameter, gradient in zip(model.parameters(), given, strict=True):
+        parameter.grad = gradient.clone()
+    make_optimizer("sgd", model, 0.1).step()
+    moved = start - torch.cat([p.detach().flatten() for p in model.parameters()])
+    gradient = torch.cat([g.flatten() for g in given])
+    assert float(moved.norm()) == pytest.approx(0.1, rel=1e-3)
+    assert float(torch.cosine_similarity(moved, gradient, dim=0)) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_parameter_of_the_model_is_moved():
+    model = small_model()
+    for name in OPTIMIZERS:
+        groups = make_optimizer(name, model).param_groups
+        assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in model.parameters()}
+
+
+def test_the_rate_is_set_for_each_group_by_its_pace():
+    model = small_model()
+    for name, rule in OPTIMIZERS.items():
+        optimizer = make_optimizer(name, model)
+        assert optimizer.param_groups[0]["lr"] == rule.rate
+        set_rate(optimizer, 0.25)
+        expected = sorted({0.25 * pace for pace in paces(model, rule.adaptive)})
+        assert sorted({group["lr"] for group in optimizer.param_groups}) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum", "said"),
+    [
+        ("adm", None, "did you mean 'adam'"),
+        ("adam", 0.9, "momentum belongs to optimizer sgd"),
+        ("sgd", -0.1, "momentum was given as -0.1"),
+        ("sgd", 1.0, "momentum was given as 1.0"),
+    ],
+)
+def test_refuses_what_no_optimizer_takes(name, momentum, said):
+    with pytest.raises(InputError, match=said):
+        make_optimizer(name, small_model(), 0.1, momentum)
+
+
+def test_a_schedule_is_known_by_name():
+    with pytest.raises(InputError, match="did you mean 'cosine'"):
+        make_schedule("cosin")
+    assert [make_schedule("constant").share(share) for share in (0.0, 0.5, 1.0)] == [1.0, 1.0, 1.0]
+
+
+def test_cosine_rises_fast_then_falls_by_half_a_cosine():
+    share = make_schedule("cosine").share
+    assert 0 < share(0.0) <= 0.02
+    assert share(0.01) == pytest.approx(0.5)
+    assert share(0.02) == pytest.approx(1.0)
+    assert share(0.02 + 0.98 / 2) == pytest.approx(0.5)
+    assert share(0.02 + 0.98 / 4) == pytest.approx(0.5 + math.sqrt(0.5) / 2)
+    assert share(1.0) == pytest.approx(0.0, abs=1e-12)
+    rest = [share(s) for s in np.linspace(0.02, 1, 50)]
+    assert rest == sorted(rest, reverse=True)
+
+
+def test_plateau_halves_after_three_stale_validations_each_time():
+    plateau = make_schedule("plateau")
+    shares = []
+    for nats in (5.0, 4.0, 4.0, 4.1, 4.2, 3.9, 4.0, 4.0, 3.9, 4.0, math.nan, 4.0):
+        plateau.see(nats)
+        shares.append(plateau.share(0.5))
+    assert shares == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
+
+
+def test_plateau_goes_on_where_it_was_even_before_its_first_validation():
+    for seen in ([], [5.0, 6.0, 6.0]):
+        plateau, resumed = make_schedule("plateau"), make_schedule("plateau")
+        for nats in seen:
+            plateau.see(nats)
+        # JSON has no infinity: the lowest figure so far is null before there is one.
+        resumed.restore({name: value if math.isfinite(value) else None for name, value in plateau.state().items()})
+        for one in (plateau, resumed):
+            one.see(7.0)
+        assert vars(resumed) == vars(plateau)
+        assert resumed.share(0) == (0.5 if seen else 1.0)
+
+
+def test_averaged_weights_equal_a_slow_loop():
+    model, decay = small_model(), 0.9
+    average = Average(model, decay)
+    expected = [p.detach().double().numpy().copy() for p in model.parameters()]
+    optimizer = make_optimizer("adam", model, 0.05)
+    for step in range(1, 61):
+        take_steps(model, optimizer, 1)
+        average.update(step)
+        kept = min(decay, (1 + step) / (10 + step))
+        for i, parameter in enumerate(model.parameters()):
+            expected[i] = kept * expected[i] + (1 - kept) * parameter.detach().double().numpy()
+    for averaged, wanted in zip(average.model.parameters(), expected, strict=True):
+        np.testing.assert_allclose(averaged.detach().numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_an_average_takes_statistics_as_they_are():
+    model = small_model()
+    average = Average(model, 0.99)
+    model.adapt(torch.from_numpy(table() * 7 + 3))
+    average.sync_buffers()
+    for name, buffer in model.named_buffers():
+        assert torch.equal(dict(average.model.named_buffers())[name], buffer), name
+    assert all(not p.requires_grad for p in average.model.parameters())
+    assert all(p.requires_grad for p in model.parameters())
+
+
+PROBLEMS = {
+    "table": (table(), None, "autoencoder"),
+    "table, variational": (table(), None, "variational"),
+    "digits": (load_digits().data[:400].astype("float32"), "levels", "autoencoder"),
+    "digits, denoising": (load_digits().data[400:800].astype("float32"), "levels", "denoising"),
+}
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_rate_found_by_itself_trains_as_well_as_the_best_of_a_few(problem, name):
+    rows, kind, preset = PROBLEMS[problem]
+    schema = infer_schema(rows, kind=kind)
+    settings = {"network.width": 16, "network": "mlp", "latent.size": 3}
+
+    def lowest(rate: float | str) -> tuple[float, float]:
+        plan = Plan(epochs=12, batch_size=32, optimizer=name, rate=rate, precision="float32", validation=0.25)
+        fitted = fit(rows, schema, preset, settings, plan)
+        history = fitted.record["history"]
+        return min(entry["validation"]["nats"] for entry in history), history[0]["rate"]
+
+    found, _ = lowest("auto")
+    tried = [lowest(rate)[0] for rate in (1e-4, 1e-3, 1e-2)]
+    # Between the worst and the best of the fixed rates, it is in the better fifth, or beyond.
+    assert found < min(tried) + 0.2 * (max(tried) - min(tried))
+
+
+def test_the_range_test_leaves_the_model_as_it_was():
+    rows = table()
+    schema = infer_schema(rows)
+    settings = {"network.width": 8, "latent.kind": "kl-sparse"} if False else {"network.width": 8, "latent": "kl-sparse"}
+    from narrows.data.batches import Batches
+    from narrows.fit import _rate
+
+    model = Model(choose("autoencoder", schema, settings), schema)
+    model.adapt(torch.from_numpy(rows))
+    before, mode = copy.deepcopy(model.state_dict()), model.training
+    batches = Batches(torch.from_numpy(rows), 32)
+    rate = _rate(model, batches, Plan(rate="auto", optimizer="sgd"))
+    assert 1e-4 < rate <= 1
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert (model.training, batches.epoch, batches.position) == (mode, 0, 0)
+    assert _rate(model, batches, Plan(rate="auto", optimizer="sgd")) == rate
