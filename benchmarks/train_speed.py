@@ -55,20 +55,25 @@ class Tuned(nn.Module):
         return (distortion + kl) / len(x)
 
 
-def tuned_epoch(data: np.ndarray, batch: int) -> Callable[[], None]:
+# A contender trains for about an epoch and says how many images it took.
+Contender = Callable[[], int]
+
+
+def tuned_epoch(data: np.ndarray, batch: int) -> Contender:
     rows, model = torch.from_numpy(data.reshape(len(data), -1)), Tuned()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
-    def epoch() -> None:
+    def epoch() -> int:
         for index in torch.randperm(len(rows)).split(batch):
             optimizer.zero_grad(set_to_none=True)
             model(rows.index_select(0, index).float()).backward()
             optimizer.step()
+        return len(rows)
 
     return epoch
 
 
-def narrows_epoch(data: np.ndarray, batch: int) -> Callable[[], None]:
+def narrows_epoch(data: np.ndarray, batch: int) -> Contender:
     from narrows.data.batches import Batches
     from narrows.data.schema import infer_schema
     from narrows.model import Model
@@ -85,14 +90,16 @@ def narrows_epoch(data: np.ndarray, batch: int) -> Callable[[], None]:
     run = Run(model, batches, make_optimizer("adam", model, 1e-3), Constant(), Noise(0), steps=10**9)
     order = iter(batches)
 
-    def epoch() -> None:
+    def epoch() -> int:
+        began = run.step
         while not run.interval(order).epoch_ended:
             pass
+        return (run.step - began) // batches.per_epoch * len(rows)
 
     return epoch
 
 
-def pythae_epoch(data: np.ndarray, batch: int, folder: str) -> Callable[[], None]:
+def pythae_epoch(data: np.ndarray, batch: int, folder: str) -> Contender:
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -106,7 +113,12 @@ def pythae_epoch(data: np.ndarray, batch: int, folder: str) -> Callable[[], None
     trainer = BaseTrainer(VAE(config), BaseDataset(rows, torch.ones(len(rows))), training_config=training)
     trainer.prepare_training()
     trainer.callback_handler.callbacks.clear()  # no progress bar: theirs would cost time that ours does not spend
-    return lambda: float(trainer.train_step(1)) and None  # type: ignore[func-returns-value]
+
+    def epoch() -> int:
+        trainer.train_step(1)
+        return len(rows)
+
+    return epoch
 
 
 def compare(batch: int, n: int, rounds: int) -> dict[str, float]:
@@ -122,9 +134,9 @@ def compare(batch: int, n: int, rounds: int) -> dict[str, float]:
         for turn in range(rounds + 1):
             for name, epoch in contenders.items():
                 began = time.perf_counter()
-                epoch()
+                taken = epoch()
                 if turn:  # the first round warms up
-                    speed[name].append(n / (time.perf_counter() - began))
+                    speed[name].append(taken / (time.perf_counter() - began))
     figures = {f"{name}_images_per_second": round(statistics.median(seen)) for name, seen in speed.items()}
     for other in ("pythae", "tuned_loop"):
         ratios = [ours / theirs for ours, theirs in zip(speed["narrows"], speed[other], strict=True)]
