@@ -1,8 +1,8 @@
 """The five seed kinds on Fashion-MNIST, from the command line, under MSE and under BCE, at equal code size.
 
-Each kind is trained by ``narrows train`` on the 60,000 training images and measured by ``narrows evaluate`` on the 10,000
-test images, three seeds each. MSE is ``likelihood=gaussian`` on grey pixels, BCE ``likelihood=bernoulli`` on pixels made
-binary at half the range. Beside them stand the mean image and principal components at the same code size.
+Each kind is trained by ``narrows train`` on the 60,000 training images and measured by ``narrows evaluate`` on the
+10,000 test images, three seeds each. MSE is ``likelihood=gaussian`` on grey pixels, BCE ``likelihood=bernoulli`` on
+pixels made binary at half the range. Beside them stand the mean image and principal components at the same code size.
 
     NARROWS_DATA=... python benchmarks/kinds.py
 

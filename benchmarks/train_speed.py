@@ -1,8 +1,8 @@
 """Images a second and peak memory in training, against pythae and a hand-written loop.
 
-The same model everywhere: MLP VAE 784-512-(2 x 16)-512-784, ReLU, BCE, Adam, float32, on binarised images. The three train
-one epoch each in turn, in one process; medians and ratios are over the rounds. Peak memory is that of a fresh process
-which trains one epoch on 60,000 images through the package's own front door.
+The same model everywhere: MLP VAE 784-512-(2 x 16)-512-784, ReLU, BCE, Adam, float32, on binarised images. The three
+train one epoch each in turn, in one process; medians and ratios are over the rounds. Peak memory is that of a fresh
+process which trains one epoch on 60,000 images through the package's own front door.
 
     python benchmarks/train_speed.py
 
@@ -188,8 +188,8 @@ def main() -> None:
     memory = {name: round(peak_memory(name)) for name in ("narrows", "pythae")}
     figures["peak_memory_mib"] = {**memory, "ratio": round(memory["narrows"] / memory["pythae"], 3)}
     protocol = (
-        f"one epoch of {options.images} binary images each in turn, {options.rounds} rounds after a warm-up, medians; 2 "
-        f"threads, float32; memory: one epoch on {MEMORY_IMAGES} images in a process of its own"
+        f"one epoch of {options.images} binary images each in turn, {options.rounds} rounds after a warm-up, medians; "
+        f"2 threads, float32; memory: one epoch on {MEMORY_IMAGES} images in a process of its own"
     )
     print(record("train_speed", figures, seconds=time.perf_counter() - began, protocol=protocol).read_text())
 

@@ -97,33 +97,32 @@ def test_with_the_exact_posterior_every_draw_gives_the_exact_likelihood(values, 
 
 
 def test_the_bound_of_raw_rows_includes_the_change_of_variables(values, probabilistic):
-    """Within 4 standard errors over rows; the raw data's own density, by scikit-learn."""
+    """The density of the raw data, by scipy; 256 draws leave an error of about 1 / 16 nat, which all rows share."""
     model, pca, _ = probabilistic
     scale, shift = model.transform.scale.numpy(), model.transform.shift.numpy()
     raw_covariance = pca.get_covariance() * np.outer(scale, scale)
     exact = stats.multivariate_normal(pca.mean_ * scale + shift, raw_covariance).logpdf(values)
     found = bounds(model, torch.from_numpy(values), samples=256).numpy()
-    gap = found - exact
-    assert abs(gap.mean()) < 4 * gap.std() / len(gap) ** 0.5
-    assert abs(gap.mean()) < 0.15
+    assert abs(np.log(scale).sum()) > 1
+    np.testing.assert_allclose(found, exact, atol=4 / 16)
 
 
 PLAN = Plan(epochs=20, batch_size=40, schedule="constant", rate=3e-3, precision="float32")
 
 
-@pytest.fixture(scope="module")
-def pair():
+@pytest.fixture(scope="module", params=["none", "1"], ids=["learned sigma", "sigma 1"])
+def pair(request):
     rng = np.random.default_rng(1)
     factors = rng.normal(size=(600, 8))
     values = np.tanh(factors @ rng.normal(size=(8, 24)) / 2) + 0.02 * rng.normal(size=(600, 24))
     values = ((values - values.min()) / np.ptp(values)).astype(np.float32)
-    settings = ["latent.size=8", "network.width=64"]
+    settings = ["latent.size=8", "network.width=64", f"likelihood.sigma={request.param}"]
     fitted = [fit(unit * values, infer_schema(unit * values), "variational", settings, PLAN) for unit in (1, 16)]
     return values, [one.model for one in fitted], [one.record for one in fitted]
 
 
 class TestTheUnitOfTheData:
-    """The trap: with sigma fixed at 1 in the unit of the data, 0 of 8 units were active, and 8 of 8 on the data times 16."""
+    """The trap: with sigma fixed at 1 in the data's unit, 0 of 8 units were active; with the data times 16, 8."""
 
     def test_the_same_units_are_active_and_none_has_collapsed(self, pair):
         values, models, _ = pair

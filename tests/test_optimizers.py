@@ -9,9 +9,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from narrows.data.batches import Batches
 from narrows.data.schema import infer_schema
 from narrows.errors import InputError
-from narrows.fit import fit
+from narrows.fit import _rate, fit
 from narrows.model import Model
 from narrows.optimizers import OPTIMIZERS, Average, make_optimizer, make_schedule, set_rate
 from narrows.plan import Plan
@@ -194,7 +195,6 @@ def test_an_average_takes_statistics_as_they_are():
 PROBLEMS = {
     "table": (table(), None, "autoencoder"),
     "table, variational": (table(), None, "variational"),
-    "digits": (load_digits().data[:400].astype("float32"), "levels", "autoencoder"),
     "digits, denoising": (load_digits().data[400:800].astype("float32"), "levels", "denoising"),
 }
 
@@ -207,7 +207,7 @@ def test_a_rate_found_by_itself_trains_as_well_as_the_best_of_a_few(problem, nam
     settings = {"network.width": 16, "network": "mlp", "latent.size": 3}
 
     def lowest(rate: float | str) -> tuple[float, float]:
-        plan = Plan(epochs=12, batch_size=32, optimizer=name, rate=rate, precision="float32", validation=0.25)
+        plan = Plan(epochs=10, batch_size=32, optimizer=name, rate=rate, precision="float32", validation=0.25)
         fitted = fit(rows, schema, preset, settings, plan)
         history = fitted.record["history"]
         return min(entry["validation"]["nats"] for entry in history), history[0]["rate"]
@@ -221,10 +221,8 @@ def test_a_rate_found_by_itself_trains_as_well_as_the_best_of_a_few(problem, nam
 def test_the_range_test_leaves_the_model_as_it_was():
     rows = table()
     schema = infer_schema(rows)
-    settings = {"network.width": 8, "latent.kind": "kl-sparse"} if False else {"network.width": 8, "latent": "kl-sparse"}
-    from narrows.data.batches import Batches
-    from narrows.fit import _rate
-
+    # The price of these codes hangs on a running mean that starts at its target.
+    settings = {"network.width": 8, "latent": "kl-sparse"}
     model = Model(choose("autoencoder", schema, settings), schema)
     model.adapt(torch.from_numpy(rows))
     before, mode = copy.deepcopy(model.state_dict()), model.training

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,8 @@ def writing(path: Path | str) -> Iterator[Path]:
     ------
     InputError
         If no file can be written there; see `check_target`.
+    OSError
+        If writing fails, as on a full disk; it names ``path``.
     """
     check_target(Path(path))
     target = Path(os.path.realpath(path))  # a link stays a link
@@ -36,6 +39,9 @@ def writing(path: Path | str) -> Iterator[Path]:
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(target)
+    except OSError as error:
+        reason = " ".join((error.strerror or str(error)).split())  # libraries give no number, or the temporary name
+        raise OSError(error.errno or errno.EIO, reason, str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -48,7 +54,7 @@ def check_target(path: Path, inputs: Iterable[Path | str] = ()) -> None:
     path : Path
         The file to write.
     inputs : iterable of Path or str
-        Files that are read for it, which it must not overwrite; a name that is none, such as a data set's, is passed by.
+        Files that are read for it, which it must not overwrite; names of data sets may be among them.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -49,10 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # libraries warn of what a person at a terminal cannot change
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # the one line of the error says it
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by the shell
+            setattr(sys, stream, Path(os.devnull).open("w"))  # noqa: SIM115
+        getattr(sys, stream).reconfigure(errors="backslashreplace")  # a name need not fit the terminal's alphabet
     status = run(list(sys.argv[1:] if arguments is None else arguments))
     if status:
         # What standard output did not take would be flushed, and complained of, once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
 
 
@@ -98,17 +104,27 @@ def application(verbs: Sequence[str]) -> typer.Typer:
     """Build the typer application from verbs; each one left out saves its import."""
     app = typer.Typer(
         name="narrows",
-        help="Autoencoders put to work: train on your own images or table, then compress, measure, generate and embed.",
+        help="Autoencoders put to work: train on your own images or table; then measure, generate, embed, reconstruct.",
+        epilog="narrows VERB --help says what a verb takes. Every verb takes --json.",
         add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
     for verb in verbs:
         module, name = VERBS[verb]
         function = getattr(importlib.import_module(f"narrows.apps.{module}"), name)
-        app.command(verb, help=_summary(function), short_help=_summary(function))(command(function))
+        app.command(verb, cls=_Command, help=_summary(function), short_help=_summary(function))(command(function))
     app.callback(invoke_without_command=True)(_version)
     return app
+
+
+class _Command(typer.core.TyperCommand):
+    """A command whose help writes an argument as DATA, where typer has ``{DATA}`` and ``DATA <str>``."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the text, its columns where they were."""
+        return re.sub(r"{(\w+)}", r"\1", super().get_help(ctx)).replace(" <str>", " " * len(" <str>"))
 
 
 def _version(version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False) -> None:
@@ -151,20 +167,18 @@ class _Value:
 
     def parameter(self) -> inspect.Parameter:
         """For typer: everything but flags and lists is text, which `read` reads."""
-        kind, default, given = Any, self.default, self.default not in (None, ()) and self.default is not False
+        default, given = self.default, self.default not in (None, ()) and self.default is not False
+        kind: Any = bool if self.kind is bool else str | None if default is None else str
         if self.name in MANY:
             kind, default = list[str], []
-        elif self.kind is bool:
-            kind = bool
-        else:
-            kind = str | None if default is None else str
-            default = str(default) if given and default is not inspect.Parameter.empty else default
+        elif kind is str and default is not inspect.Parameter.empty:
+            default = str(default)
         if self.name in ARGUMENTS:
             metadata: Any = typer.Argument(metavar=self.placeholder, help=self.text, show_default=False)
         else:
             shown = None if self.kind is bool else self.placeholder
             metadata = typer.Option(*self.flags, metavar=shown, help=self.text, show_default=given)
-        hint = Annotated[kind, metadata]
+        hint: Any = Annotated[kind, metadata]
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
     def read(self, given: Any) -> Any:
@@ -192,7 +206,7 @@ class _Value:
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap an application as a typer command, which returns the work to do: dataclasses become one option a field."""
     values: list[_Value] = []
-    groups: dict[str, type] = {}
+    groups: dict[str, Any] = {}
     for value in _values(function, inspect.signature(function).parameters.values()):
         if dataclasses.is_dataclass(value.kind):
             groups[value.name] = value.kind
@@ -250,7 +264,9 @@ def spread(words: list[str]) -> list[str]:
 
 
 def _complain(message: str) -> int:
-    print(f"narrows: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    """Print one line on standard error, without what a damaged file would do to the terminal."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))
+    print(f"narrows: error: {line}", file=sys.stderr)  # noqa: T201
     return BAD_INPUT
 
 

@@ -234,6 +234,8 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.zeros(0, device=name).device
+        probe = torch.zeros(1, device=name)
+        probe.item()  # a device such as meta holds no numbers
+        return probe.device
     except (RuntimeError, AssertionError):
         raise InputError(f"there is no device {name!r} here; take --device cpu, or auto") from None

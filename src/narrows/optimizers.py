@@ -52,6 +52,7 @@ WARM_UP = 0.02  # share of the training over which a cosine rate rises
 PLATEAU_FACTOR = 0.5
 PLATEAU_EPOCHS = 3
 RANGE_STEPS = 100
+SETTLING_STEPS = 50
 RANGE = (1e-5, 3.0)
 
 
@@ -212,6 +213,9 @@ def range_test(
     trial = copy.deepcopy(model)
     optimizer = make_optimizer(name, trial, RANGE[0])
     rates = torch.logspace(math.log10(RANGE[0]), math.log10(RANGE[1]), RANGE_STEPS).tolist()
+    with torch.no_grad():
+        for _ in range(SETTLING_STEPS):  # running means settle first: the price of a code may hang on them
+            surrogate(trial)
     start = lowest = figure(trial)
     best_rate = RANGE[0]
     for rate in rates:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import types
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
+import torch
 from torch import nn
 
 from narrows.data.schema import Schema
@@ -102,7 +104,9 @@ def make(axis: str, spec: Mapping[str, Any] | str) -> Part:
         if parameter not in allowed:
             raise unknown(f"parameter of {axis} {name}", parameter, allowed)
         spec[parameter] = typed(f"{axis}.{parameter}", value, hints.get(parameter, Any))
-    return part(**spec)
+    # First weights are drawn from torch's global generator; `Model` seeds it, and here it is left as it was.
+    with torch.random.fork_rng(devices=[]):
+        return part(**spec)
 
 
 def typed(name: str, value: Any, annotation: Any) -> Any:
@@ -139,10 +143,10 @@ def _read(value: Any, kind: Any) -> Any:
         return {"true": True, "false": False}.get(str(value).lower())
     if isinstance(value, bool) or kind is type(None):
         return None
-    if isinstance(value, kind):
-        return value
+    if kind not in (int, float):
+        return value if isinstance(value, kind) else None
     try:
-        whole = kind is not int or isinstance(value, str) or float(value) == int(value)
-        return kind(value) if kind in (int, float) and whole else None
-    except (TypeError, ValueError):
+        whole = kind is float or isinstance(value, str) or float(value) == int(value)
+        return kind(value) if whole and math.isfinite(float(value)) else None
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -133,7 +133,8 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no file {path}; give a {what} file that narrows train wrote")
+        found = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        raise InputError(f"{found}; give a {what} file that narrows train wrote")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER_KEY], parse_constant=_refuse)
@@ -143,12 +144,14 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
             f"{path} is not a narrows {what} file, or was cut short; give one that narrows train wrote"
         ) from None
     if not isinstance(header, dict) or header.get("what") != what:
-        raise InputError(f"{path} is not a narrows {what} file; give one that narrows train wrote")
+        found = "is a checkpoint, not" if isinstance(header, dict) and header.get("what") == "checkpoint" else "is not"
+        raise InputError(f"{path} {found} a narrows {what} file; give one that narrows train wrote")
     if isinstance(header.get("format"), int) and header["format"] > FORMAT:
         raise InputError(
-            f"{path} was written by narrows {header.get('version')}; this is {narrows.__version__}: upgrade to read it"
+            f"{path} is of format {header['format']}, written by narrows {header.get('version')}; this is "
+            f"{narrows.__version__}, which reads formats up to {FORMAT}: upgrade to read it"
         )
-    if header.pop("fingerprint", None) != fingerprint(tensors, header):
+    if header.pop("fingerprint", "none") != _fingerprint_of_read(tensors, header):
         raise InputError(f"{path} was altered after it was written; train again, or take a copy that is whole")
     return tensors, header
 
@@ -161,6 +164,14 @@ def fingerprint(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _fingerprint_of_read(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str | None:
+    """The fingerprint, or None where the header holds numbers that `write_tensors` would not have written."""
+    try:
+        return fingerprint(tensors, header)
+    except ValueError:
+        return None
 
 
 def _fill(model: Model, tensors: dict[str, Tensor], path: Path | str) -> None:

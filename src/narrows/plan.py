@@ -48,7 +48,8 @@ class Plan:
     online : bool
         Standardise by statistics that run along with the batches, with no pass over the data beforehand.
     binarize : {"none", "threshold", "draw"}
-        Make the values binary first: 1 above the middle of their range, or by a draw with the grey value as probability.
+        Make the values binary first: by a threshold in the middle of their range, or by a draw with the grey value as
+        probability.
     seed : int
         Seed of weights, order, noise and the choice of held-out rows.
     checkpoint : Path, optional

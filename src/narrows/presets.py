@@ -126,8 +126,8 @@ def choose(preset: str, schema: Schema, settings: Iterable[str] | Mapping[str, A
     specs = {axis: _as_mapping(spec) for axis, spec in {**PLAIN, **PRESETS[preset].choices}.items()}
     pairs = settings.items() if isinstance(settings, Mapping) else [_split(setting) for setting in settings]
     # Kinds first, so that the order in which settings are given does not matter.
-    for name, value in sorted(pairs, key=lambda pair: "." in pair[0]):
-        axis, _, parameter = name.partition(".")
+    for name, value in sorted(pairs, key=lambda pair: "." in pair[0].removesuffix(".kind")):
+        axis, _, parameter = name.removesuffix(".kind").partition(".")
         if axis not in specs:
             raise unknown("axis", axis, axes())
         specs[axis] = {**specs[axis], parameter: value} if parameter else {"kind": value}

@@ -120,6 +120,8 @@ class Run:
         for _ in range(self._interval_steps()):
             rows.append(self.update(next(batches)))
             self.seconds = seconds + time.perf_counter() - began
+            if self.seconds_allowed and self.seconds >= self.seconds_allowed:
+                break  # an interval may take much longer than what is left
         if self.running:
             self.model.likelihood.calibrate(self.model.transform.resolution)
         self.rows = torch.stack(rows).cpu()

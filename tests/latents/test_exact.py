@@ -95,8 +95,8 @@ class TestTopK:
             expected[largest] = given_row[largest]
             np.testing.assert_array_equal(row, expected)
 
-    def test_half_is_kept_by_default(self):
-        assert (TopK(9).posterior(sample_h(4, 9)).mean != 0).sum(1).tolist() == [5] * 4
+    def test_a_quarter_is_kept_by_default(self):
+        assert (TopK(9).posterior(sample_h(4, 9)).mean != 0).sum(1).tolist() == [3] * 4
 
     def test_the_gradient_reaches_the_kept_numbers_alone(self):
         latent, h = TopK(5, 2), sample_h().requires_grad_()

@@ -70,7 +70,7 @@ def test_the_best_learned_sigma_is_the_root_mean_squared_error():
 def test_sigma_never_falls_below_the_resolution_of_the_data():
     likelihood = built()
     with torch.no_grad():
-        likelihood.log_sigma.fill_(-10.0)
+        likelihood.log_sigma.fill_(-100.0)
     assert likelihood.scale.item() == pytest.approx(1e-3)
     likelihood.calibrate(0.2)
     assert likelihood.scale.item() == pytest.approx(0.2 / np.sqrt(12))

@@ -87,8 +87,11 @@ def demo(output: Path = Path("demo"), minutes: float = 2.0, seed: int = 0) -> De
     ]
     picture = output / "sheet.png"
     _sheet(model, test, picture, seed)
-    assert measured.bits_per_dim is not None and weighed.log_likelihood_bits_per_dim is not None
-    assert measured.pca_error is not None and measured.mean_error is not None and measured.active_units is not None
+    assert measured.bits_per_dim is not None
+    assert weighed.log_likelihood_bits_per_dim is not None
+    assert measured.pca_error is not None
+    assert measured.mean_error is not None
+    assert measured.active_units is not None
     return Demo(
         model=str(model),
         sheet=str(picture),

@@ -32,7 +32,7 @@ class Reading:
     no_header: bool = False
 
     def read(self, data: str, schema: Schema | None = None, kind: str | None = None) -> Dataset:
-        """Read ``data`` as its values suggest, as ``kind`` of values, or as the ``schema`` of a trained model has them."""
+        """Read ``data`` as the values suggest, as ``kind`` says, or as a trained model's ``schema`` has them."""
         from narrows.data.readers import read
 
         return read(

@@ -94,6 +94,7 @@ def train(
     """
     plan.check()
     check_target(output, inputs=[data])
+    _check_side_outputs(plan, data)
     dataset = reading.read(data, kind=values)
     _refuse_constant_columns(dataset.values, dataset.schema.names)
 
@@ -122,6 +123,13 @@ def train(
             f"{finding['name']}: {finding['what']}; {finding['remedy']}" for finding in fitted.record["findings"]
         ],
     )
+
+
+def _check_side_outputs(plan: Plan, data: str) -> None:
+    if plan.log is not None:
+        check_target(plan.log, inputs=[data])
+    if plan.checkpoint is not None and plan.checkpoint.exists() and not plan.checkpoint.is_dir():
+        raise InputError(f"{plan.checkpoint} is a file; give --checkpoint a folder")
 
 
 def _refuse_constant_columns(values: np.ndarray, names: tuple[str, ...] | None) -> None:

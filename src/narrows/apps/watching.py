@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,12 +25,10 @@ def progress_bar(progress: Iterator[Progress]) -> Iterator[Progress]:
         task = bar.add_task("training", total=1.0, figures="")
         held_out = ""
         for now in progress:
-            left = now.seconds * (1 - now.share) / now.share if now.share else 0.0
+            left = timedelta(seconds=round(now.seconds * (1 - now.share) / now.share if now.share else 0))
             if now.validation is not None:
                 held_out = f", held out {now.validation.nats:.1f}"
             speed = now.examples / now.seconds if now.seconds else 0.0
-            figures = (
-                f"epoch {now.epoch:.1f}, nats {now.training.nats:.1f}{held_out}, {speed:,.0f}/s, {left:.0f} s left"
-            )
+            figures = f"epoch {now.epoch:.1f}, nats {now.training.nats:.1f}{held_out}, {speed:,.0f}/s, {left} left"
             bar.update(task, completed=now.share, figures=figures)
             yield now

@@ -144,7 +144,7 @@ def _described(image: np.ndarray) -> str:
 
 def _decoded(entry: _Entry) -> np.ndarray:
     """Pixels of one image, (height, width) or (height, width, channels)."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -160,6 +160,10 @@ def _decoded(entry: _Entry) -> np.ndarray:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = Image.MAX_IMAGE_PIXELS
         raise InputError(f"the image {short(entry.name)} has over {limit} pixels; cut it into smaller ones") from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{short(entry.name)} cannot be read as an image (it is none, or its beginning is damaged); mend it"
+        ) from error
     except _BROKEN_IMAGE as error:
         raise InputError(
             f"{short(entry.name)} cannot be read as an image ({brief(error)}); mend or remove it"

@@ -20,7 +20,8 @@ class Transform(nn.Module):
     """Two affine maps: raw -> target x -> standardised input ``seen``.
 
     For a likelihood on the grid, x is the index of the value, ``(raw - low) / step``. For one on the reals, x is
-    standardised: per channel for images, per column for vectors. What the encoder sees is always standardised. The
+    standardised: per channel for images, per column for vectors. What the encoder sees is always standardised; columns
+    on one grid share a scale. The
     statistics may run along with a stream (Chan et al. 1979), so that online training needs no pass beforehand.
 
     Parameters
@@ -71,7 +72,7 @@ class Transform(nn.Module):
     @torch.no_grad()
     def update(self, rows: Tensor) -> None:
         """Add rows (n, x) to the running statistics."""
-        x = self._on_grid(rows, None).double() if self.grid else rows.double()
+        x = rows.double() if self._as_given else self._on_grid(rows, None).double()
         x = x.transpose(0, 1).flatten(1) if self.schema.is_image else x.flatten().unsqueeze(0) if self.grid else x.T
         added = float(x.shape[1])
         mean = x.mean(1)
@@ -95,13 +96,16 @@ class Transform(nn.Module):
             x = self._on_grid(raw, noise)
             # One pass over the values; indices on a grid are small enough for the products to be exact enough.
             return Batch(x, torch.addcmul(-self.shift / self.scale, x, 1 / self.scale))
-        x = (raw.to(self.scale.dtype) - self.shift) / self.scale
+        value = raw.to(self.scale.dtype) if self._as_given else self._on_grid(raw, noise)
+        x = (value - self.shift) / self.scale
         return Batch(x, x)
 
     def inverse(self, x: Tensor) -> Tensor:
         """Target unit -> raw unit, for example for the mean of p(x | z)."""
         if not self.grid:
-            return x * self.scale + self.shift
+            x = x * self.scale + self.shift
+        if self._as_given:
+            return x
         low, high = self.schema.low, self.schema.high
         return low + x * (self.schema.step if self.binarize == "none" else high - low)
 
@@ -109,8 +113,13 @@ class Transform(nn.Module):
         """Target unit -> the unit of reported errors: [0, 1] over a finite range, else standard deviations."""
         schema = self.modelled
         if schema.levels:
-            return x / (schema.levels - 1) if self.grid else (self.inverse(x) - schema.low) / (schema.high - schema.low)
+            low, high = self.schema.low, self.schema.high
+            return x / (schema.levels - 1) if self.grid else (self.inverse(x) - low) / (high - low)
         return (x - self.shift) / self.scale if self.grid else x
+
+    @property
+    def _as_given(self) -> bool:
+        return not self.grid and self.binarize == "none"
 
     @property
     def error_unit(self) -> str:
@@ -129,7 +138,7 @@ class Transform(nn.Module):
     @property
     def resolution(self) -> float:
         """Distance between neighbouring raw values in the unit of x; 0 for continuous data."""
-        return 0.0 if self.grid else self.schema.step / float(self.scale.mean())
+        return 0.0 if self.grid else self.modelled.step / float(self.scale.mean())
 
     def _on_grid(self, raw: Tensor, noise: Noise | None) -> Tensor:
         """Index on the grid; binarised where that was asked for."""

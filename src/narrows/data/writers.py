@@ -23,8 +23,8 @@ def in_stored_type(values: np.ndarray, schema: Schema) -> np.ndarray:
 
     Between 0 and 1 a mean is a probability, which rounding would lose.
     """
-    levels = schema.values == "levels" and schema.step == 1
-    if (levels or schema.values == "binary") and schema.low >= 0 and 1 < schema.high <= BYTE:
+    levels = schema.values == "levels" and schema.step == 1 and schema.low >= 0 and schema.high <= BYTE
+    if levels or (schema.values == "binary" and (schema.low, schema.high) == (0, BYTE)):
         return np.clip(np.rint(values), schema.low, schema.high).astype(np.uint8)
     return values.astype(np.float32)
 

@@ -15,7 +15,7 @@ LARGEST_LOG_RATE = 20.0
 class Poisson(Likelihood, kind="poisson"):
     """Counts: log p(x | z) = sum_i [x_i ln r_i - r_i - ln x_i!] nats, ln r = the decoder's output.
 
-    The log rate is bounded smoothly at 20 (half a billion), with a gradient everywhere.
+    The log rate is bounded smoothly at 20 (half a billion).
     """
 
     def refuses(self, schema: Schema) -> str | None:

@@ -118,7 +118,7 @@ class Logistic(_Levels, kind="logistic"):
         """Parameters (k, n, P, x) -> independent cells."""
         half = (self.levels - 1) / 2
         mean, log_scale, *logits = params.unflatten(2, (-1, self.components)).unbind(2)
-        # Bounded smoothly: 1/150 to 150 times a scale of a sixth of the range, with a gradient everywhere.
+        # Bounded smoothly: 1/150 to 150 times a scale of a sixth of the range.
         scale = half / 3 * (5 * torch.tanh(log_scale / 5)).exp()
         return DiscretizedLogistic(half + half * mean, scale, logits[0] if logits else None, self.levels)
 
