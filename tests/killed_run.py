@@ -1,6 +1,6 @@
-"""Train once in peace, and once killed at five random moments and resumed; write both models.
+"""Train each recipe once in peace, and once killed at five random moments and resumed; write both models.
 
-    python tests/killed_run.py FOLDER RECIPE SEED
+    python tests/killed_run.py FOLDER SEED
 
 Each training is a process of its own. It is killed (SIGKILL) a random time after a random number of its checkpoints, so
 that kills fall into steps, validations and the writing of checkpoints alike.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sklearn.datasets import load_digits
 
+import narrows.train
 from narrows import filters
 from narrows.checkpoint import FILE
 from narrows.data.schema import infer_schema
@@ -24,7 +25,8 @@ from narrows.persist import save
 from narrows.plan import Plan
 
 KILLS = 5
-EPOCHS = 16  # of two intervals each
+EPOCHS = 6
+INTERVAL_STEPS = 10
 # Between them they hold every kind of state: running means, codebook use, running statistics, averages, momentum,
 # both moments, noise for codes and corruption, a schedule that waits.
 RECIPES = {
@@ -45,6 +47,7 @@ def train(recipe: str, folder: Path, name: str, *, resume: bool) -> int:
     if process:
         return process
     filters.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    narrows.train.INTERVAL_STEPS = INTERVAL_STEPS
     settings, plan = RECIPES[recipe]
     rows = load_digits().data[:300].astype("uint8")
     common = {"epochs": EPOCHS, "batch_size": 4, "validation": 0.1, "patience": 1000, "precision": "float32"}
@@ -76,15 +79,17 @@ def kill_after(process: int, path: Path, checkpoints: int, seconds: float) -> No
         sys.exit("the training had ended before it was killed")
 
 
-def main(folder: Path, recipe: str, seed: int) -> None:
+def main(folder: Path, seed: int) -> None:
     importlib.import_module("torch._dynamo")  # an optimizer's first step imports it: once for all the processes
-    os.waitpid(train(recipe, folder, "whole", resume=False), 0)
     moments = random.Random(seed)
-    for kill in range(KILLS):
-        process = train(recipe, folder, "killed", resume=kill > 0)
-        kill_after(process, folder / "killed" / FILE, moments.randint(1, 3), moments.uniform(0, 0.03))
-    os.waitpid(train(recipe, folder, "killed", resume=True), 0)
+    for recipe in RECIPES:
+        (folder / recipe).mkdir()
+        os.waitpid(train(recipe, folder / recipe, "whole", resume=False), 0)
+        for kill in range(KILLS):
+            process = train(recipe, folder / recipe, "killed", resume=kill > 0)
+            kill_after(process, folder / recipe / "killed" / FILE, moments.randint(1, 3), moments.uniform(0, 0.03))
+        os.waitpid(train(recipe, folder / recipe, "killed", resume=True), 0)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

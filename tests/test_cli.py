@@ -24,7 +24,7 @@ def started(*words, **options):
     return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, **options)
 
 
-# --- verbs and help -----------------------------------------------------------------------------------------------------
+# --- verbs and help --------------------------------------------------------------------------------------------------
 
 
 def test_help_lists_every_verb(done):
@@ -99,7 +99,7 @@ print(sorted({"torch", "sklearn", "pyarrow", "PIL"} & set(sys.modules)), file=sy
     assert ended.stderr.splitlines()[-1] == "[]"
 
 
-# --- words ----------------------------------------------------------------------------------------------------------------
+# --- words -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_the_line_of_an_error_is_one_and_harmless(refused):
     assert "\x1b" not in refused("train", "no\nsuch\x1b[2J file", "-o", "m", says="no such file or data set")
 
 
-# --- how it ends ----------------------------------------------------------------------------------------------------------
+# --- how it ends -----------------------------------------------------------------------------------------------------
 
 
 def test_exit_status_in_a_process_of_its_own(tmp_path):
@@ -215,7 +215,7 @@ def test_damaged_tiff_adds_no_line_of_its_library(tmp_path):
 def test_standard_output_full_closed_or_gone():
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "narrows", "data"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
@@ -254,7 +254,8 @@ def test_interrupted_in_training(refused, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 def test_interrupted_by_the_keyboard(tmp_path):
-    line = [sys.executable, "-m", "narrows", "train", "digits", "-o", "m.safetensors", "--minutes", "5", "--log", "log"]
+    words = ["train", "digits", "-o", "m", "--minutes", "5", "--log", "log", "--set", "network=mlp", "network.width=16"]
+    line = [sys.executable, "-m", "narrows", *words]
     process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not ((tmp_path / "log").exists() and (tmp_path / "log").read_text()) and time.monotonic() < deadline:

@@ -11,7 +11,7 @@ import torch
 from narrows import filters
 from narrows.data.schema import infer_schema
 from narrows.errors import InputError
-from narrows.fit import USUAL_EPOCHS, USUAL_STEPS, _split, fit
+from narrows.fit import USUAL_EPOCHS, USUAL_STEPS, fit
 from narrows.likelihoods.reals import Gaussian
 from narrows.model import Model
 from narrows.persist import Fitted
@@ -34,8 +34,12 @@ def fit_table(preset: str = "autoencoder", rows: np.ndarray | None = None, setti
 
 
 def split(rows: np.ndarray, fitted: Fitted) -> tuple[torch.Tensor, torch.Tensor]:
-    plan = Plan(seed=fitted.record["plan"]["seed"], validation=fitted.record["plan"]["validation"])
-    return _split(torch.from_numpy(rows), plan)
+    """Training and held-out rows, by the seed of the plan."""
+    plan = fitted.record["plan"]
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(plan["seed"]))
+    held_out = int(len(rows) * plan["validation"])
+    values = torch.from_numpy(rows)
+    return values[order[held_out:].sort().values], values[order[:held_out].sort().values]
 
 
 def same(one: Model, other: Model) -> bool:

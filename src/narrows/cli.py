@@ -40,6 +40,9 @@ FLAGS: Mapping[str, tuple[str, ...]] = {"output": ("--output", "-o"), "n": ("-n"
 ARGUMENTS = ("model", "data")
 MANY = ("settings", "ignore")
 
+# What torch says, in errors of many types, of sizes that no machine has.
+TOO_LARGE = re.compile("(not enough|allocate|out of) memory|calculation overflowed|Overflow when unpacking")
+
 # What stands for a value in help and in messages.
 PLACEHOLDERS: Mapping[type, str] = {int: "N", float: "X", Path: "PATH", str: "NAME"}
 SPOKEN: Mapping[type, str] = {int: "a whole number", float: "a number"}
@@ -92,7 +95,7 @@ def _sentence(error: Exception, verb: str | None) -> str | None:
     if hasattr(error, "format_message"):  # typer's own
         said = error.format_message().strip().rstrip(".")
         return f"{said[:1].lower()}{said[1:]}; see narrows {verb + ' ' if verb else ''}--help"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
+    if isinstance(error, MemoryError) or TOO_LARGE.search(str(error)):
         return "the data or the model do not fit into memory; take fewer rows or a smaller network"
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""

@@ -35,8 +35,9 @@ from narrows.values import Clock, Finding, Progress
 USUAL_STEPS = 6000
 USUAL_EPOCHS = (10, 300)
 BASELINE_CELLS = 20_000_000  # more rows than that are thinned out evenly
-BASELINE_ROWS = 2000
 PROBE_ROWS = 256
+EXAMINED_ROWS = 2000
+ROWS_AT_ONCE = 500
 
 
 Watch = Callable[[Iterator[Progress]], Iterator[Progress]]
@@ -82,9 +83,10 @@ def fit(
     model = new_model(schema, preset, settings, plan)
     rows = tensor_of(values)
     fingerprint = data_fingerprint(rows)
-    training, validation = _split(rows.to(model.device), plan)
+    chosen, validation = _split(rows.to(model.device), plan)
+    training = Batches(rows.to(model.device), _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
     if not plan.online:
-        model.adapt(training)
+        model.adapt(training.chunks(ROWS_AT_ONCE))
     run = _run(model, training, plan)
     best, history, findings = Best(), list[Progress](), list[Finding]()
     identity = _identity(plan, model, fingerprint)
@@ -97,7 +99,8 @@ def fit(
     trained.eval()
     trained.matrix_dtype = None
     trained.requires_grad_(True)
-    findings += examine(trained, validation if len(validation) else training)
+    trained.zero_grad()
+    findings += examine(trained, validation if len(validation) else next(training.chunks(EXAMINED_ROWS)))
     record = {
         "plan": identity,
         "data": {"rows": len(rows), "fingerprint": fingerprint, "held_out": len(validation)},
@@ -131,9 +134,8 @@ def versions() -> dict[str, str]:
     return {"narrows": narrows.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def _run(model: Model, training: Tensor, plan: Plan) -> Run:
+def _run(model: Model, batches: Batches, plan: Plan) -> Run:
     """Put together the run that a plan describes."""
-    batches = Batches(training, len(training) if plan.batch_size == "full" else int(plan.batch_size), seed=plan.seed)
     epochs = plan.epochs or min(max(math.ceil(USUAL_STEPS / batches.per_epoch), USUAL_EPOCHS[0]), USUAL_EPOCHS[1])
     noise = Noise(plan.seed, model.device)
     model.matrix_dtype = precision_for(plan.precision, model.device)
@@ -179,8 +181,8 @@ def _rate(model: Model, batches: Batches, plan: Plan) -> float | None:
     """Return the rate asked for or the range test's; None for the optimizer's usual one."""
     if plan.rate != "auto":
         return None if plan.rate is None else float(plan.rate)
-    rows = iter(Batches(batches.values, batches.size, seed=batches.seed))
-    probe = next(iter(Batches(batches.values, PROBE_ROWS, seed=batches.seed)))
+    rows = iter(Batches(batches.values, batches.size, seed=batches.seed, chosen=batches.chosen))
+    probe = next(iter(Batches(batches.values, PROBE_ROWS, seed=batches.seed, chosen=batches.chosen)))
     noise, clock, cells = Noise(plan.seed, model.device), Clock.at_end(model.device), model.schema.size
 
     def surrogate(candidate: Model) -> Tensor:
@@ -195,22 +197,26 @@ def _rate(model: Model, batches: Batches, plan: Plan) -> float | None:
     return range_test(model, plan.optimizer, surrogate, figure)
 
 
+def _batch_rows(plan: Plan, rows: int) -> int:
+    return rows if plan.batch_size == "full" else int(plan.batch_size)
+
+
 def _split(rows: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Training and held-out rows, chosen by the seed; too few rows are all trained on."""
+    """Positions of the training rows, and the held-out rows, chosen by the seed; too few rows are all trained on."""
     held_out = int(len(rows) * plan.validation)
     if not held_out:
-        return rows, rows[:0]
+        return torch.arange(len(rows), device=rows.device), rows[:0]
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(plan.seed)).to(rows.device)
-    return rows[order[held_out:].sort().values], rows[order[:held_out].sort().values]
+    return order[held_out:].sort().values, rows[order[:held_out].sort().values]
 
 
-def _baseline(model: Model, training: Tensor) -> Baseline | None:
+def _baseline(model: Model, training: Batches) -> Baseline | None:
     """Principal components of training rows spread over the set, in the unit of reported errors."""
     stride = max(1, len(training) * model.schema.size // BASELINE_CELLS)
     transform = model.transform
-    chunks = training[::stride].cpu().split(BASELINE_ROWS)
     with torch.no_grad():
-        return fit_baseline((transform.comparable(transform(raw).x) for raw in chunks), model.latent.size)
+        chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
+        return fit_baseline(chunks, model.latent.size)
 
 
 def _identity(plan: Plan, model: Model, fingerprint: str) -> dict[str, Any]:
@@ -226,7 +232,8 @@ def _check_rows(values: np.ndarray) -> None:
         raise InputError(
             f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); training needs at least 2"
         )
-    if values.size and (values == values[:1]).all():
+    chunks = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
+    if values.size and all((chunk == values[:1]).all() for chunk in chunks):
         raise InputError("every row of the data is the same, so there is nothing to learn; give rows that differ")
 
 

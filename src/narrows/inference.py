@@ -18,6 +18,7 @@ from narrows.model import Model
 from narrows.noise import Noise
 
 ROWS_AT_ONCE = 500
+CELLS_AT_ONCE = 4_000_000  # of large images fewer rows at once, so that memory does not grow with them
 SCORE_SEED = 1312
 SCORE_SAMPLES = 16
 
@@ -30,12 +31,16 @@ def in_float64(model: Model) -> Model:
     return copy.deepcopy(model).double()
 
 
-def in_chunks(model: Model, values: Tensor, function: Callable[[Tensor], Tensor], rows: int = ROWS_AT_ONCE) -> Tensor:
-    """Apply ``function`` to chunks of raw rows (n, x) on the model's device, without gradients; join on the host."""
+def in_chunks(model: Model, values: Tensor, function: Callable[[Tensor], Tensor], draws: int = 1) -> Tensor:
+    """Apply ``function``, of so many draws a row, to chunks of rows on the model's device; join them on the host."""
     model.eval()
     with torch.inference_mode():
-        parts = [function(raw.to(model.device)).cpu() for raw in values.split(rows)]
+        parts = [function(raw.to(model.device)).cpu() for raw in values.split(_rows_at_once(model, draws))]
     return torch.cat(parts)
+
+
+def _rows_at_once(model: Model, draws: int = 1) -> int:
+    return max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // model.schema.size) // draws)
 
 
 def clean_input(model: Model, raw: Tensor) -> Tensor:
@@ -79,7 +84,7 @@ def bounds(model: Model, values: Tensor, samples: int = SCORE_SAMPLES) -> Tensor
         terms = model.terms(batch, k, Noise(SCORE_SEED, model.device, shared=True))
         return (terms.log_px - terms.kl).mean(0)
 
-    return in_chunks(model, values, score, max(1, ROWS_AT_ONCE // k)) + model.transform.log_det
+    return in_chunks(model, values, score, k) + model.transform.log_det
 
 
 def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:
@@ -109,8 +114,9 @@ def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:
     noise = Noise(seed, model.device)
 
     def chunks() -> Iterator[Tensor]:
-        for start in range(0, n, ROWS_AT_ONCE):
-            count = min(ROWS_AT_ONCE, n - start)
+        rows = _rows_at_once(model)
+        for start in range(0, n, rows):
+            count = min(rows, n - start)
             p = model.decode(sample(model.latent.prior(count, model.device), 1, noise))
             yield model.transform.inverse(sample(p, 1, noise)[0, 0] if draw else p.mean[0]).cpu()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
@@ -121,8 +121,8 @@ class Model(nn.Module):
         others = [*self.network.parameters(), *self.latent.parameters()]
         return [(group, pace) for group, pace in ((others, 1.0), (own, self.likelihood.pace)) if group]
 
-    def adapt(self, values: Tensor) -> None:
-        """Fit the transform to raw training rows (n, x), and tell the likelihood how fine they are."""
+    def adapt(self, values: Tensor | Iterable[Tensor]) -> None:
+        """Fit the transform to raw training rows (n, x), whole or in chunks; tell the likelihood how fine they are."""
         self.transform.fit(values)
         self.likelihood.calibrate(self.transform.resolution)
 

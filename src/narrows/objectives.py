@@ -52,7 +52,7 @@ class Elbo(Objective, kind="elbo"):
         kl = terms.kl.clamp_min(self.free_nats) if self.free_nats else terms.kl
         if self.warm_up:
             kl = kl * (clock.progress / self.warm_up).clamp_max(1.0).to(kl.dtype)
-        return self.beta * kl - terms.log_px
+        return (kl if self.beta == 1 else self.beta * kl) - terms.log_px
 
 
 class Iwae(Objective, kind="iwae"):

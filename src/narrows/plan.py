@@ -11,7 +11,7 @@ from narrows.errors import InputError, at_least, at_most, check_seed, unknown
 Binarize = Literal["none", "threshold", "draw"]
 
 MINUTES = 1e6  # two years
-RATE = 1e3
+RATE = 1e38  # what a float32 holds
 
 
 @dataclass(frozen=True)

@@ -130,8 +130,8 @@ class Run:
         order = self.batches
         return Progress(
             step=self.step,
-            examples=order.epoch * len(order.values) + order.position,
-            epoch=order.epoch + order.position / len(order.values),
+            examples=order.epoch * len(order) + order.position,
+            epoch=order.epoch + order.position / len(order),
             share=self.share,
             seconds=self.seconds,
             rate=self.optimizer.param_groups[0]["lr"] / self.optimizer.param_groups[0]["pace"],

@@ -16,26 +16,33 @@ class Batches:
 
     Parameters
     ----------
-    values : Tensor, shape (n, x)
+    values : Tensor, shape (m, x)
         Raw rows in their stored type.
     size : int
         Rows in a batch; ``n`` makes it full-batch gradient descent, 1 online descent.
     seed : int
         Of the orders.
+    chosen : Tensor, shape (n,), optional
+        Positions of the rows to take; all of them unless given. The others are not copied away, only never met.
     """
 
-    def __init__(self, values: Tensor, size: int, *, seed: int = 0) -> None:
+    def __init__(self, values: Tensor, size: int, *, seed: int = 0, chosen: Tensor | None = None) -> None:
         self.values = values
-        self.size = min(size, len(values))
+        self.chosen = chosen
+        self.size = min(size, len(self))
         self.seed = seed
         self.epoch = 0
         self.position = 0
         self._order: Tensor | None = None
 
+    def __len__(self) -> int:
+        """Rows in one epoch."""
+        return len(self.values if self.chosen is None else self.chosen)
+
     @property
     def per_epoch(self) -> int:
         """Batches in one epoch."""
-        return -(-len(self.values) // self.size)
+        return -(-len(self) // self.size)
 
     def __iter__(self) -> Iterator[Tensor]:
         """Give batches for ever, from the present position on."""
@@ -44,10 +51,16 @@ class Batches:
                 self._order = self._order_of(self.epoch)
             rows = self._order[self.position : self.position + self.size]
             self.position += self.size
-            if self.position >= len(self.values):
+            if self.position >= len(self):
                 self.epoch, self.position, self._order = self.epoch + 1, 0, None
             # A full batch needs no copy: its order does not matter.
             yield self.values if len(rows) == len(self.values) else self.values.index_select(0, rows)
+
+    def chunks(self, size: int, stride: int = 1) -> Iterator[Tensor]:
+        """Give every ``stride``-th row once, in stored order, in chunks of ``size`` rows."""
+        for start in range(0, len(self), size * stride):
+            rows = slice(start, start + size * stride, stride)
+            yield self.values[rows if self.chosen is None else self.chosen[rows]]
 
     def go_to(self, epoch: int, position: int) -> None:
         """Continue from a position taken earlier."""
@@ -57,4 +70,5 @@ class Batches:
     def _order_of(self, epoch: int) -> Tensor:
         # One generator an epoch: the order of an epoch does not depend on the ones before it.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        return torch.randperm(len(self.values), generator=generator).to(self.values.device)
+        order = torch.randperm(len(self), generator=generator).to(self.values.device)
+        return order if self.chosen is None else self.chosen[order]

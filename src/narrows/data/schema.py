@@ -13,6 +13,7 @@ from narrows.errors import InputError
 Layout = Literal["vector", "hw", "hwc", "chw"]
 
 MAX_LEVELS = 256
+ROWS_AT_ONCE = 500  # a check of all values at once would take as much memory as they do
 _CHANNEL_COUNTS = (1, 3, 4)
 
 
@@ -178,7 +179,8 @@ def _kind_of(values: np.ndarray, low: float, high: float) -> str:
 
 def _only(values: np.ndarray, low: float, high: float) -> bool:
     """Whether no value lies between its two ends."""
-    return bool(((values == low) | (values == high)).all())
+    chunks = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
+    return all(bool(((chunk == low) | (chunk == high)).all()) for chunk in chunks)
 
 
 def _binary_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from narrows.noise import Noise
 from narrows.plan import Binarize
 from narrows.values import Batch
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 500
 CONSTANT_BELOW = 1e-7  # spread relative to the mean under which float32 values cannot be told from a constant
 
 
@@ -61,12 +62,12 @@ class Transform(nn.Module):
             return self.schema
         return dataclasses.replace(self.schema, low=0.0, high=1.0, step=1.0)
 
-    def fit(self, values: Tensor) -> None:
-        """Take the statistics of all rows (n, x), and forget earlier ones."""
+    def fit(self, values: Tensor | Iterable[Tensor]) -> None:
+        """Take the statistics of all rows (n, x), given as one tensor or in chunks, and forget earlier ones."""
         self.count.zero_()
         self.mean.zero_()
         self.squares.zero_()
-        for rows in values.split(ROWS_AT_ONCE):
+        for rows in values.split(ROWS_AT_ONCE) if isinstance(values, Tensor) else values:
             self.update(rows)
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
 from narrows.axes import Likelihood
 from narrows.data.schema import Schema
@@ -33,14 +33,41 @@ class Bernoulli(Likelihood, kind="bernoulli"):
             f"--binarize threshold or --binarize draw"
         )
 
-    def build(self, schema: Schema) -> None:
-        """Take the number of axes of an example."""
-        self.n_axes = len(schema.shape)
-
     def forward(self, params: Tensor) -> Distribution:
         """Logits (k, n, 1, x) -> independent bits."""
-        bits = distributions.Bernoulli(logits=params.squeeze(2), validate_args=False)
-        return Independent(bits, self.n_axes, validate_args=False)
+        return Bits(params.squeeze(2))
+
+
+class Bits(Distribution):
+    """Independent bits.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (k, n, x)
+        ln p / (1 - p) of each bit.
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        super().__init__(logits.shape[:2], logits.shape[2:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Probability of a one, (k, n, x)."""
+        return self.logits.sigmoid()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Nats of the bits ``value`` (n, x) or (k, n, x), summed over cells: (k, n)."""
+        logits, value = torch.broadcast_tensors(self.logits, value)
+        cells = binary_cross_entropy_with_logits(logits, value, reduction="none")
+        return -cells.flatten(2).sum(2)
+
+
+@draw.register
+def _(q: Bits, shape: tuple[int, ...], rows: int, noise: Noise) -> Tensor:
+    return (noise.uniform(shape, rows=rows) < q.mean).to(q.logits.dtype)
 
 
 class _Levels(Likelihood):

@@ -1,0 +1,113 @@
+"""Files are whole or absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from narrows import InputError
+from narrows.atomic import check_target, writing
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_name_is_taken_at_the_end(here):
+    with writing("a.txt") as beside:
+        beside.write_text("new")
+        assert beside.parent == here
+        assert beside.suffix == ".txt"
+        assert not Path("a.txt").exists()
+    assert names(here) == ["a.txt"]
+    assert Path("a.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError, MemoryError])
+def test_what_stood_there_stays_when_writing_fails(here, error):
+    Path("a.txt").write_text("old")
+
+    def write():
+        with writing(here / "a.txt") as beside:
+            beside.write_text("half of the n")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert names(here) == ["a.txt"]
+    assert Path("a.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
+def test_a_disk_that_fills_up(here, monkeypatch, step):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device", str(here / ".a.1234.txt"))
+
+    Path("a.txt").write_text("old")
+    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace"), "chmod": (Path, "chmod")}[step], full)
+    with pytest.raises(OSError, match="No space left on device") as refused, writing(here / "a.txt") as beside:
+        beside.write_text("new")
+    assert refused.value.filename == str(here / "a.txt")
+    assert refused.value.errno == 28
+    assert names(here) == ["a.txt"]
+    assert Path("a.txt").read_text() == "old"
+
+
+def test_an_error_of_a_library_without_a_number(here):
+    with pytest.raises(OSError, match="320 requested and 302 written") as refused, writing("a.txt"):
+        raise OSError("320 requested and\n302 written")
+    assert refused.value.filename == "a.txt"
+    assert names(here) == []
+
+
+def test_rights_are_those_of_any_new_file(here):
+    Path("plain").touch()
+    with writing("a.txt") as beside:
+        beside.unlink()
+        os.close(os.open(beside, os.O_CREAT, 0o600))  # as some libraries do
+    assert Path("a.txt").stat().st_mode == Path("plain").stat().st_mode
+
+
+def test_a_link_stays_a_link(here):
+    (here / "shelf").mkdir()
+    Path("link.txt").symlink_to(here / "shelf" / "a.txt")
+    for text in ("first", "second"):
+        with writing("link.txt") as beside:
+            beside.write_text(text)
+        assert Path("link.txt").is_symlink()
+        assert (here / "shelf" / "a.txt").read_text() == text
+    assert names(here) == ["link.txt", "shelf"]
+    assert names(here / "shelf") == ["a.txt"]
+
+
+def test_long_names(here):
+    with writing("n" * 250 + ".txt") as beside:
+        beside.write_text("x")
+    assert names(here) == ["n" * 250 + ".txt"]
+
+
+def test_targets_that_are_none(here):
+    (here / "folder").mkdir()
+    Path("file").touch()
+    Path("data.npz").touch()
+    os.mkfifo("pipe")
+    for path, inputs, says in (
+        ("folder", (), "is a folder"),
+        ("nowhere/a", (), "there is no folder nowhere"),
+        ("file/a", (), "there is no folder file"),
+        ("pipe", (), "is a device or a pipe"),
+        (os.devnull, (), "is a device or a pipe"),
+        ("file", ("./file",), "would be overwritten"),
+        ("data.npz", ("digits", "data.npz:x"), "would be overwritten"),
+    ):
+        with pytest.raises(InputError, match=says):
+            check_target(Path(path), inputs)
+    check_target(Path("file"), ("digits", "data.npz", Path("folder")))
+    check_target(Path("new"), ("new",))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_rights(here):
+    (here / "locked").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="may not be written to"):
+        check_target(here / "locked" / "a")
