@@ -1,12 +1,12 @@
-"""A training killed (SIGKILL) at five random moments and resumed ends with the weights of one left in peace, byte for byte.
+"""A training killed (SIGKILL) at five random moments and resumed ends as if left in peace, byte for byte.
 
-Both are ``narrows train`` on the embedded images. The moments are drawn over the time that the undisturbed training took;
-each kill ends the process wherever it is, in a step, a validation or the writing of a checkpoint.
+Both are ``narrows train`` on the embedded images. The moments are drawn over the time that the undisturbed training
+took; each kill ends the process wherever it is, in a step, a validation or the writing of a checkpoint.
 
     python benchmarks/resume.py
 
-records the moments, what each kill left, and whether the weights are equal. With other ``--epochs`` it prints and does not
-record. It fails if they differ.
+records the moments, what each kill left, and whether all weights are equal; it fails if they are not. With other
+``--epochs`` or another ``--seed`` it prints and does not record.
 """
 
 from __future__ import annotations
@@ -65,22 +65,25 @@ def killed(words: list[str], seconds: float) -> float:
 
 def left(folder: Path) -> dict[str, Any]:
     """What a kill left: where the checkpoint stands, and whether the next one was being written."""
-    unfinished = len([path for path in folder.glob("*") if path.name != FILE]) + len(list(folder.glob(".*")))
     if not (folder / FILE).exists():
-        return {"checkpoint_step": 0, "checkpoint_epoch": 0, "in_a_write": bool(unfinished)}
+        return {"checkpoint_step": 0, "checkpoint_epoch": 0, "checkpoint_row": 0, "in_a_write": False}
     numbers = read_tensors(folder / FILE, what="checkpoint")[1]["numbers"]
     return {
         "checkpoint_step": numbers["step"],
         "checkpoint_epoch": numbers["epoch"],
         "checkpoint_row": numbers["position"],
-        "in_a_write": bool(unfinished),
+        "in_a_write": any(path.name != FILE for path in folder.iterdir()),
     }
 
 
 def compare(one: Path, other: Path) -> dict[str, Any]:
     """Every tensor of two model files, byte for byte."""
     first, second = (read_tensors(path, what="model")[0] for path in (one, other))
-    pairs = {name: (tensor.numpy().tobytes(), second[name].numpy().tobytes()) for name, tensor in first.items()}
+    pairs = {
+        name: (tensor.numpy().tobytes(), second[name].numpy().tobytes())
+        for name, tensor in first.items()
+        if name in second
+    }
     differing = [name for name, (a, b) in pairs.items() if a != b or first[name].dtype != second[name].dtype]
     return {
         "identical": not differing and first.keys() == second.keys(),
@@ -121,9 +124,9 @@ def main() -> None:
         }
     if (options.epochs, options.seed) == (EPOCHS, SEED):
         protocol = (
-            f"narrows train {DATA} {' '.join(OPTIONS)} --epochs {EPOCHS} --checkpoint, checkpoints every 5 seconds; five "
-            f"SIGKILLs at moments drawn evenly over the undisturbed training, each followed by --resume; every tensor "
-            f"of the two model files compared byte for byte"
+            f"narrows train {DATA} {' '.join(OPTIONS)} --epochs {EPOCHS} --checkpoint, checkpoints every 5 seconds; "
+            f"five SIGKILLs at moments drawn evenly over the undisturbed training, each followed by --resume; every "
+            f"tensor of the two model files compared byte for byte"
         )
         record("resume", figures, seconds=time.perf_counter() - began, protocol=protocol)
     print(json.dumps(figures, indent=2))

@@ -27,6 +27,7 @@ from narrows.plan import Plan
 KILLS = 5
 EPOCHS = 6
 INTERVAL_STEPS = 10
+CHECKPOINTS = EPOCHS * 7  # of 68 batches an epoch
 # Between them they hold every kind of state: running means, codebook use, running statistics, averages, momentum,
 # both moments, noise for codes and corruption, a schedule that waits.
 RECIPES = {
@@ -84,10 +85,13 @@ def main(folder: Path, seed: int) -> None:
     moments = random.Random(seed)
     for recipe in RECIPES:
         (folder / recipe).mkdir()
+        began = time.time()
         os.waitpid(train(recipe, folder / recipe, "whole", resume=False), 0)
+        pause = ((folder / recipe / "whole" / FILE).stat().st_mtime - began) / CHECKPOINTS
         for kill in range(KILLS):
             process = train(recipe, folder / recipe, "killed", resume=kill > 0)
-            kill_after(process, folder / recipe / "killed" / FILE, moments.randint(1, 3), moments.uniform(0, 0.03))
+            path, checkpoints, late = folder / recipe / "killed" / FILE, moments.randint(1, 3), moments.uniform(0, 1.5)
+            kill_after(process, path, checkpoints, late * pause)
         os.waitpid(train(recipe, folder / recipe, "killed", resume=True), 0)
 
 

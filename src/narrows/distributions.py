@@ -7,6 +7,7 @@ sparse, the vector-quantised and the variational autoencoder alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any, ClassVar
@@ -74,6 +75,77 @@ class Flat(Distribution):
         return value.new_zeros(value.shape[: value.dim() - len(self.event_shape)])
 
 
+class DiagonalNormal(Distribution):
+    """N(mean, diag(scale^2)) over codes: torch's independent normals with a third of their small operations.
+
+    Parameters
+    ----------
+    mean, scale : Tensor, shape (n, d)
+        Of each number.
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, mean: Tensor, scale: Tensor) -> None:
+        self.loc = mean
+        self.scale = scale
+        super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean (n, d)."""
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance (n, d)."""
+        return self.scale.square()
+
+    @property
+    def base_dist(self) -> Normal:
+        """The normals of single numbers."""
+        return Normal(self.loc, self.scale, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Nats of codes (k, n, d): (k, n)."""
+        normal = ((value - self.loc) / self.scale).square().sum(-1)
+        return -0.5 * normal - self.scale.log().sum(-1) - 0.5 * math.log(2 * math.pi) * self.event_shape.numel()
+
+
+class StandardNormal(Distribution):
+    """N(0, I) over codes of ``size`` numbers, for ``n`` examples."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, n: int, size: int, device: torch.device | str = "cpu") -> None:
+        self.device = device
+        super().__init__(torch.Size((n,)), torch.Size((size,)), validate_args=False)
+
+    @property
+    def base_dist(self) -> Normal:
+        """The normals of single numbers."""
+        zero, one = torch.zeros((), device=self.device), torch.ones((), device=self.device)
+        return Normal(zero.expand(self._extended_shape()), one.expand(self._extended_shape()), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Nats of codes (k, n, d): (k, n)."""
+        return -0.5 * value.square().sum(-1) - 0.5 * math.log(2 * math.pi) * self.event_shape.numel()
+
+
+@register_kl(DiagonalNormal, StandardNormal)
+def _to_standard(q: DiagonalNormal, _: StandardNormal) -> Tensor:
+    """1/2 sum_j (mu_j^2 + sigma_j^2 - 1) - sum_j ln sigma_j (Kingma and Welling 2014, appendix B)."""
+    squares = torch.addcmul(q.loc.square(), q.scale, q.scale).sum(-1)
+    return 0.5 * squares - q.scale.log().sum(-1) - 0.5 * q.event_shape.numel()
+
+
+@register_kl(StandardNormal, DiagonalNormal)
+@register_kl(StandardNormal, StandardNormal)
+@register_kl(DiagonalNormal, DiagonalNormal)
+def _by_number(q: DiagonalNormal | StandardNormal, p: DiagonalNormal | StandardNormal) -> Tensor:
+    return kl_divergence(q.base_dist, p.base_dist).sum(-1)
+
+
 @register_kl(Point, Flat)
 def _price(q: Point, _: Flat) -> Tensor:
     return q.price
@@ -133,6 +205,16 @@ def _(q: Normal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 
 
 @draw.register
+def _(q: DiagonalNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return torch.addcmul(q.loc, q.scale, noise.normal(shape, rows=rows))
+
+
+@draw.register
+def _(q: StandardNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return noise.normal(shape, rows=rows)
+
+
+@draw.register
 def _(q: Bernoulli, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
     return (noise.uniform(shape, rows=rows) < q.probs).to(q.probs.dtype)
 
@@ -180,7 +262,7 @@ def divergence(q: Distribution, p: Distribution) -> Tensor | None:
 
 def divergence_by_unit(q: Distribution, p: Distribution) -> Tensor | None:
     """KL(q || p) unit by unit, in nats, shape (n, d); None where it does not split over units."""
-    if isinstance(q, Independent) and isinstance(p, Independent):
-        by_unit = divergence(q.base_dist, p.base_dist)
-        return None if by_unit is None else by_unit.flatten(1)
-    return None
+    if not (hasattr(q, "base_dist") and hasattr(p, "base_dist")):
+        return None
+    by_unit = divergence(q.base_dist, p.base_dist)
+    return None if by_unit is None else by_unit.flatten(1)

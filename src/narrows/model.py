@@ -166,8 +166,7 @@ class Model(nn.Module):
         surrogate = self.recipe.gradient.surrogate(cost, terms, objective)
         with torch.no_grad():
             final = objective.cost(terms, _END) if objective.scheduled else cost
-            figures = [objective.combine(final).mean(), -terms.log_px.mean(), terms.kl.mean()]
-            return surrogate, torch.stack(figures)
+            return surrogate, torch.stack([objective.combine(final).mean(), -terms.log_px.mean(), terms.kl.mean()])
 
     def _matrices(self) -> AbstractContextManager[Any]:
         """Products of the network in ``matrix_dtype`` while training; latents and likelihoods stay in float32."""

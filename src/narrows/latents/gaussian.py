@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from narrows.axes import Latent
+from narrows.distributions import DiagonalNormal, StandardNormal
 from narrows.errors import at_least
 
 # softplus(h + SHIFT) is 1 at h = 0, so training starts where posterior and prior agree.
@@ -45,13 +46,8 @@ class Gaussian(Latent, kind="gaussian"):
     def posterior(self, h: Tensor) -> Distribution:
         """N(mu, sigma^2) from h (n, 2 * size)."""
         mean, s = h.chunk(2, dim=1)
-        return _normal(mean, softplus(s + SHIFT) + SMALLEST_SCALE)
+        return DiagonalNormal(mean, softplus(s + SHIFT) + SMALLEST_SCALE)
 
     def prior(self, n: int, device: torch.device) -> Distribution:
         """N(0, I) for n examples."""
-        shape = (n, self.size)
-        return _normal(torch.zeros((), device=device).expand(shape), torch.ones((), device=device).expand(shape))
-
-
-def _normal(mean: Tensor, scale: Tensor) -> Distribution:
-    return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+        return StandardNormal(n, self.size, device)
