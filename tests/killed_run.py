@@ -7,6 +7,7 @@ that kills fall into steps, validations and the writing of checkpoints alike.
 """
 
 import importlib
+import math
 import os
 import random
 import signal
@@ -68,13 +69,14 @@ def written(path: Path) -> tuple[int, int]:
 
 
 def kill_after(process: int, path: Path, checkpoints: int, seconds: float) -> None:
-    last = written(path)
-    while checkpoints:
+    """Kill so many seconds after so many checkpoints, or two checkpoints later where that is sooner."""
+    last, seen, moment = written(path), 0, math.inf
+    while seen < checkpoints + 2 and time.monotonic() < moment:
         now = written(path)
-        checkpoints -= now != last
-        last = now
+        seen, last = seen + (now != last), now
+        if seen == checkpoints and moment == math.inf:
+            moment = time.monotonic() + seconds
         time.sleep(0.0005)
-    time.sleep(seconds)
     os.kill(process, signal.SIGKILL)
     if not os.WIFSIGNALED(os.waitpid(process, 0)[1]):
         sys.exit("the training had ended before it was killed")

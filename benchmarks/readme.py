@@ -1,0 +1,99 @@
+"""Put the recorded figures into the README, each beside the command that made them.
+
+python benchmarks/readme.py          # writes the sections between the markers
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from record import RESULTS, ROOT
+
+README = ROOT / "README.md"
+
+
+def recorded(name: str) -> dict[str, Any]:
+    page: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return page
+
+
+def demo() -> str:
+    page = recorded("fresh_clone")
+    figures, shown = page["figures"]["demo"], page["figures"]
+    rows = [
+        ("bits a pixel, minus the bound on log p(x)", f"{figures['bits_per_dim']:.2f}"),
+        ("bits a pixel, importance-sampled", f"{figures['log_likelihood_bits_per_dim']:.2f}"),
+        ("squared error a pixel, on [0, 1]", f"{figures['reconstruction_error']:.4f}"),
+        ("the same for PCA at the same code size", f"{figures['pca_error']:.4f}"),
+        ("the same for the mean image", f"{figures['mean_error']:.4f}"),
+        ("active units", f"{figures['active_units']} of {figures['code_size']}"),
+        ("seconds, of which training", f"{figures['seconds']:.0f}, {figures['training_seconds']:.0f}"),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return (
+        f"`make demo` trains a convolutional variational autoencoder on {figures['training_images']:,} embedded images "
+        f"of clothes and measures it\non {figures['test_images']:,} others ({machine(page)}; "
+        f"`python benchmarks/fresh_clone.py`):\n\n| | |\n|---|---|\n{table}\n\n"
+        f"![real, reconstructed and generated clothes](docs/pictures/demo.png)\n\n"
+        f"On that fresh clone `make test` took {shown['test_seconds']:.0f} s and `narrows --help` "
+        f"{shown['help_seconds_median']:.2f} s."
+    )
+
+
+def kinds() -> str:
+    page = recorded("kinds")
+    runs = page["figures"]
+    first = runs["basic"]
+    rows = [("mean image", [f"{first[loss][0]['mean']:.4f}" for loss in ("MSE", "BCE")])]
+    rows.append(("PCA", [f"{first[loss][0]['pca']:.4f}" for loss in ("MSE", "BCE")]))
+    for kind in sorted(runs, key=lambda name: name == "convolutional"):
+        cells = []
+        for loss in ("MSE", "BCE"):
+            seen = [run["error"] for run in runs[kind][loss]]
+            cells.append(f"{sum(seen) / len(seen):.4f} ± {(max(seen) - min(seen)) / 2:.4f}")
+        rows.append((kind, cells))
+    table = "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
+    return (
+        f"Squared error a pixel on [0, 1], Fashion-MNIST test images, code size 32; mean and half range over three "
+        f"seeds. MSE: grey pixels,\n`likelihood=gaussian`; BCE: pixels made binary at half the range, `likelihood=bernoulli`. "
+        f"`python benchmarks/kinds.py` makes it\n({page['protocol']}).\n\n| | MSE | BCE |\n|---|---|---|\n{table}"
+    )
+
+
+def speed() -> str:
+    page = recorded("train_speed")
+    figures = page["figures"]
+    rows = []
+    for batch in (100, 512):
+        seen = figures[f"batch_{batch}"]
+        speeds = [f"{seen[f'{name}_images_per_second']:,}" for name in ("narrows", "pythae", "tuned_loop")]
+        ratios = [f"{seen[f'ratio_to_{name}']:.2f}" for name in ("pythae", "tuned_loop")]
+        rows.append(f"| {batch} | {' | '.join([*speeds, *ratios])} |")
+    memory = figures["peak_memory_mib"]
+    table = "\n".join(rows)
+    return (
+        f"The same MLP VAE (784-512-2x16-512-784, BCE, Adam, float32, 2 threads), images a second in training, each "
+        f"package in turn in\none process ({machine(page)}; `python benchmarks/train_speed.py`, with pythae installed "
+        f"beside):\n\n| batch | narrows | pythae | hand-written loop | to pythae | to the loop |\n|---|---|---|---|---|---|\n"
+        f"{table}\n\n"
+        f"Ratios are medians of rounds. Peak memory for 60,000 images: {memory['narrows']} MiB, against {memory['pythae']} "
+        f"MiB."
+    )
+
+
+def machine(page: dict[str, Any]) -> str:
+    return f"{page['machine']['cores']} cores, {page['machine']['processor']}"
+
+
+def main() -> None:
+    text = README.read_text()
+    for section in (demo, kinds, speed):
+        opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
+        before, _, rest = text.partition(opening)
+        text = f"{before}{opening}\n{section()}\n{closing}{rest.partition(closing)[2]}"
+    README.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
