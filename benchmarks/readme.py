@@ -56,7 +56,8 @@ def kinds() -> str:
     table = "\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)
     return (
         f"Squared error a pixel on [0, 1], Fashion-MNIST test images, code size 32; mean and half range over three "
-        f"seeds. MSE: grey pixels,\n`likelihood=gaussian`; BCE: pixels made binary at half the range, `likelihood=bernoulli`. "
+        f"seeds. MSE: grey pixels,\n`likelihood=gaussian`; BCE: pixels made binary at half the range, "
+        f"`likelihood=bernoulli`. "
         f"`python benchmarks/kinds.py` makes it\n({page['protocol']}).\n\n| | MSE | BCE |\n|---|---|---|\n{table}"
     )
 
@@ -75,10 +76,11 @@ def speed() -> str:
     return (
         f"The same MLP VAE (784-512-2x16-512-784, BCE, Adam, float32, 2 threads), images a second in training, each "
         f"package in turn in\none process ({machine(page)}; `python benchmarks/train_speed.py`, with pythae installed "
-        f"beside):\n\n| batch | narrows | pythae | hand-written loop | to pythae | to the loop |\n|---|---|---|---|---|---|\n"
+        f"beside):\n\n| batch | narrows | pythae | hand-written loop | to pythae | to the loop |\n"
+        f"|---|---|---|---|---|---|\n"
         f"{table}\n\n"
-        f"Ratios are medians of rounds. Peak memory for 60,000 images: {memory['narrows']} MiB, against {memory['pythae']} "
-        f"MiB."
+        f"Ratios are medians of rounds. Peak memory for 60,000 images: {memory['narrows']} MiB, against "
+        f"{memory['pythae']} MiB."
     )
 
 
