@@ -76,10 +76,12 @@ def kill_after(process: int, path: Path, checkpoints: int, seconds: float) -> No
         seen, last = seen + (now != last), now
         if seen == checkpoints and moment == math.inf:
             moment = time.monotonic() + seconds
+        if os.waitpid(process, os.WNOHANG)[0]:
+            sys.exit("a training ended before it was killed")
         time.sleep(0.0005)
     os.kill(process, signal.SIGKILL)
     if not os.WIFSIGNALED(os.waitpid(process, 0)[1]):
-        sys.exit("the training had ended before it was killed")
+        sys.exit("a training ended just as it was killed")
 
 
 def main(folder: Path, seed: int) -> None:
