@@ -28,7 +28,7 @@ from record import record
 
 DATA = "fashion-sample"
 OPTIONS = ["--preset", "variational", "--set", "network=mlp"]
-EPOCHS = 40
+EPOCHS = 60
 KILLS = 5
 SEED = 0
 
@@ -125,8 +125,8 @@ def main() -> None:
     if (options.epochs, options.seed) == (EPOCHS, SEED):
         protocol = (
             f"narrows train {DATA} {' '.join(OPTIONS)} --epochs {EPOCHS} --checkpoint, checkpoints every 5 seconds; "
-            f"five SIGKILLs at moments drawn evenly over three fifths of the undisturbed training, each followed by --resume; every "
-            f"tensor of the two model files compared byte for byte"
+            f"five SIGKILLs at moments drawn evenly over three fifths of the undisturbed training, each followed "
+            f"by --resume; every tensor of the two model files compared byte for byte"
         )
         record("resume", figures, seconds=time.perf_counter() - began, protocol=protocol)
     print(json.dumps(figures, indent=2))

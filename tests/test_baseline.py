@@ -46,6 +46,14 @@ def test_equals_the_pca_of_scikit_learn(problem, chunk):
     np.testing.assert_allclose(mean.mean(), np.square(fresh - pca.mean_).mean(), rtol=1e-5)
 
 
+def test_products_of_large_numbers_do_not_swallow_the_variance():
+    rows = table(500, 20).astype("float64") + 1e8
+    baseline = fit_baseline(torch.from_numpy(rows).split(64), 3)
+    pca = PCA(3, svd_solver="full").fit(rows - 1e8)
+    aligned = np.sum(baseline.components.double().numpy() * pca.components_, 1)
+    np.testing.assert_allclose(np.abs(aligned), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [6, 10])
 def test_as_many_components_as_columns_or_more_lose_nothing(size):
     values = torch.from_numpy(table(100, 6))
