@@ -189,7 +189,7 @@ nan, inf = float("nan"), float("inf")
     ],
 )
 def test_names_the_term_that_failed_first(rows, term):
-    table = torch.tensor(rows)
+    table = torch.tensor(rows).T
     assert first_bad_term(table) == term
     finding = broken(table, 0.25)
     assert finding.name == "not a number"

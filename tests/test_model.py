@@ -11,7 +11,7 @@ from narrows.errors import InputError
 from narrows.model import Model, Recipe, parameters_in
 from narrows.noise import Noise
 from narrows.parts import Part
-from narrows.values import Clock, Terms
+from narrows.values import Clock, Terms, table
 
 BASE = {
     "network": {"kind": "mlp", "width": 16},
@@ -43,7 +43,8 @@ class TestFigures:
     @pytest.mark.parametrize("gradient", ["pathwise", "score"])
     def test_the_figure_reported_is_the_bound_and_not_the_surrogate(self, objective, gradient):
         model = model_of(objective=objective, gradient=gradient)
-        surrogate, (nats, distortion, rate) = model.loss(rows(), Noise(1), END)
+        surrogate, scores = model.loss(rows(), Noise(1), END)
+        nats, distortion, rate = table([scores]).mean(1)
         k = objective["samples"]
         with torch.no_grad():
             batch = model.batch(rows(), Noise(0))
@@ -62,7 +63,8 @@ class TestFigures:
         """So that training and validation are on one scale, whenever they are taken."""
         start = Clock()
         model = model_of(objective={"kind": "elbo", "warm_up": 0.5})
-        (early, figures), (late, at_end) = (model.loss(rows(), Noise(1), clock) for clock in (start, END))
+        (early, first), (late, second) = (model.loss(rows(), Noise(1), clock) for clock in (start, END))
+        figures, at_end = (table([scores]).mean(1) for scores in (first, second))
         assert early < late
         assert torch.equal(figures, at_end)
         torch.testing.assert_close(figures[0], figures[1] + figures[2])
@@ -75,18 +77,21 @@ class TestFigures:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.zero_()
-        _, (nats, distortion, rate) = model.loss(rows(schema=schema), Noise(1), END)
+        nats, distortion, rate = table([model.loss(rows(schema=schema), Noise(1), END)[1]]).mean(1)
         assert distortion.item() == pytest.approx(columns * math.log(2), rel=1e-6)
         assert nats.item() == pytest.approx(columns * math.log(2), rel=1e-6)
         assert rate.item() == pytest.approx(0, abs=1e-6)
 
     def test_a_mean_over_examples_does_not_depend_on_their_number(self):
         model = model_of(latent={"kind": "point", "size": 4})
-        once, twice = (model.loss(values, Noise(0), END)[1] for values in (rows(), rows().repeat(2, 1)))
+        once, twice = (
+            table([model.loss(values, Noise(0), END)[1]]).mean(1) for values in (rows(), rows().repeat(2, 1))
+        )
         torch.testing.assert_close(once, twice)
 
     def test_a_deterministic_code_has_no_rate(self):
-        _, (nats, distortion, rate) = model_of(latent={"kind": "point", "size": 4}).loss(rows(), Noise(0), END)
+        model = model_of(latent={"kind": "point", "size": 4})
+        nats, distortion, rate = table([model.loss(rows(), Noise(0), END)[1]]).mean(1)
         assert rate == 0
         assert nats == distortion
 
@@ -126,9 +131,9 @@ class TestGradients:
     @pytest.mark.parametrize("objective", [{"kind": "elbo"}, {"kind": "elbo", "warm_up": 0.5}, {"kind": "iwae"}])
     def test_the_surrogate_moves_everything(self, objective):
         model = model_of(objective=objective)
-        surrogate, row = model.loss(rows(), Noise(1), END)
+        surrogate, scores = model.loss(rows(), Noise(1), END)
         assert self.moved(model, surrogate) == {name for name, _ in model.named_parameters()}
-        assert not row.requires_grad
+        assert not table([scores]).requires_grad
 
     def test_at_the_start_of_the_warm_up_the_rate_is_free(self):
         model = model_of(objective={"kind": "elbo", "warm_up": 0.5})

@@ -82,6 +82,33 @@ def test_adam_divides_by_the_root_of_the_running_square(name, decay):
         np.testing.assert_allclose(parameter.detach().numpy(), weights, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "oracle"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_gathered_adam_is_torch_s_bit_for_bit(name, oracle):
+    """Also where a gradient is missing for a while, and over a state that is kept and taken up again."""
+    rule = OPTIMIZERS[name]
+    options = {key: value for key, value in rule.options.items() if key != "decoupled_weight_decay"}
+    ours, theirs = ([torch.nn.Parameter(torch.linspace(-1, 1, n)) for n in (3, 7)] for _ in range(2))
+    optimizers = [
+        rule.make([{"params": ours[:1]}, {"params": ours[1:], "lr": 0.03}], lr=0.01, **rule.options),
+        oracle([{"params": theirs[:1]}, {"params": theirs[1:], "lr": 0.03}], lr=0.01, **options),
+    ]
+    generator = torch.Generator().manual_seed(0)
+    for step in range(12):
+        if step == 8:
+            optimizers[0].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        for mine, other in zip(ours, theirs, strict=True):
+            if not (len(mine) == 7 and step in (0, 1, 5)):
+                mine.grad = torch.randn(mine.shape, generator=generator)
+                other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+        assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True)), step
+    counts = [[int(state["step"]) for state in optimizer.state.values()] for optimizer in optimizers]
+    assert counts == [[12, 9]] * 2
+
+
 def test_sgd_cuts_a_gradient_that_is_too_long_and_keeps_its_direction():
     model = small_model()
     start = torch.cat([p.detach().flatten() for p in model.parameters()]).clone()

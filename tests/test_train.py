@@ -19,7 +19,7 @@ from narrows.noise import Noise
 from narrows.optimizers import make_optimizer, make_schedule
 from narrows.presets import choose
 from narrows.train import Run, held_out, precision_for, train
-from narrows.values import Clock
+from narrows.values import Clock, Scores
 
 
 def table(n: int = 120, columns: int = 6, seed: int = 0) -> np.ndarray:
@@ -124,11 +124,13 @@ def test_each_epoch_meets_every_row_once_in_an_order_of_its_own(monkeypatch):
     rows = np.arange(100, dtype="float32")[:, None] * np.ones(2, dtype="float32")
     run = run_on(rows, size=7, steps=45)
     met: list[int] = []
-    monkeypatch.setattr(
-        run,
-        "update",
-        lambda raw: (met.extend(raw[:, 0].int().tolist()), setattr(run, "step", run.step + 1), torch.zeros(3))[2],
-    )
+
+    def update(raw):
+        met.extend(raw[:, 0].int().tolist())
+        run.step += 1
+        return Scores(torch.zeros(len(raw)), *torch.zeros(2, 1, len(raw)))
+
+    monkeypatch.setattr(run, "update", update)
     to_the_end(run)
     epochs = [met[:100], met[100:200], met[200:300]]
     assert len(met) == 300
@@ -201,7 +203,7 @@ def test_training_and_held_out_figures_are_on_one_scale(preset):
     held = held_out(run.model, run.batches.values)
     rows, figures = [], []
     for now in train(run):
-        rows.append(run.rows)
+        rows.append(run.figures.T)
         figures.append(now.training)
     steps = torch.cat(rows).double()
     error = (steps.std(0) / math.sqrt(len(steps))).clamp_min(1e-5)

@@ -48,7 +48,7 @@ class Network(Part, axis="network"):
 
     @abstractmethod
     def decode(self, z: Tensor) -> Tensor:
-        """Map codes (m, code) to likelihood parameters (m, P, x)."""
+        """Map codes (m, code) to likelihood parameters (m, P * cells), the cells of one parameter side by side."""
 
 
 class Latent(Part, axis="latent"):
@@ -171,7 +171,7 @@ class Objective(Part, axis="objective"):
 
     def combine(self, cost: Tensor) -> Tensor:
         """Nats of each example, shape (n,), from those of its draws (k, n)."""
-        return cost.mean(0)
+        return average_draw(cost)
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why this objective cannot be had with such codes; None if it can."""
@@ -202,11 +202,11 @@ class Gradient(Part, axis="gradient"):
         return None
 
 
+def average_draw(figures: Tensor) -> Tensor:
+    """Figures of the draws (k, n) -> their mean for each example (n,); that of a single draw costs nothing."""
+    return figures.squeeze(0) if len(figures) == 1 else figures.mean(0)
+
+
 def flat(z: Tensor) -> Tensor:
     """Codes (k, n, ...) as the decoder wants them, (k * n, d)."""
     return z.reshape(z.shape[0] * z.shape[1], -1)
-
-
-def stacked(parts: Tensor, k: int) -> Tensor:
-    """Undo the merging of `flat` on the decoder's output: (k * n, ...) -> (k, n, ...)."""
-    return parts.view(k, parts.shape[0] // k, *parts.shape[1:])

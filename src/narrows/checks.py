@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from narrows.inference import bounds, codes, reconstructed
 from narrows.model import Model, Recipe
 from narrows.noise import Noise
 from narrows.parts import Part, axes, kinds, make
-from narrows.values import Clock
+from narrows.values import Clock, table
 
 Check = Callable[[], None]
 
@@ -206,7 +207,7 @@ def _stages(model: Model, example: Example, k: int) -> dict[str, tuple[Tensor, t
         "z": (z.flatten(2), (k, n, latent.size)),
         "code": (latent.code(q), (n, latent.size)),
         "log p(z)": (latent.prior(n, model.device).log_prob(z), (k, n)),
-        "params": (model.network.decode(z.flatten(0, 1).flatten(1)), (k * n, model.likelihood.n_params, *x)),
+        "params": (model.network.decode(z.flatten(0, 1).flatten(1)), (k * n, model.likelihood.n_params * math.prod(x))),
         "mean of p(x | z)": (p.mean, (k, n, *x)),
         "draw of p(x | z)": (sample(p, 1, noise), (1, k, n, *x)),
         "log p(x | z)": (terms.log_px, (k, n)),
@@ -275,18 +276,18 @@ def _adapted(recipe: Recipe, example: Example) -> Model:
 
 def _step(model: Model, example: Example) -> Tensor:
     """Take one step of descent; return the figures before it. Everything must be finite before and after."""
-    surrogate, row = model.train().loss(example.values, Noise(0), Clock())
+    surrogate, scores = model.train().loss(example.values, Noise(0), Clock())
     surrogate.backward()
     moved: list[Tensor] = [parameter for parameter in model.parameters() if parameter.grad is not None]
     gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
     with torch.no_grad():
         torch._foreach_add_(moved, gradients, alpha=-RATE)
-    _, after = model.loss(example.values, Noise(0), Clock())
-    finite = all(bool(tensor.isfinite().all()) for tensor in (row, after, *model.parameters(), *gradients))
+    before, after = table([scores]), table([model.loss(example.values, Noise(0), Clock())[1]])
+    finite = all(bool(tensor.isfinite().all()) for tensor in (before, after, *model.parameters(), *gradients))
     where = f"on {example.name} with {_named(*map(type, model.recipe.parts().values()))}"
     _require(finite, f"a step {where} is not finite")
     _require(any(bool(gradient.any()) for gradient in gradients), f"a step {where} has no gradient")
-    return row
+    return before.mean(1)
 
 
 def _named(*chosen: type[Part]) -> str:

@@ -135,8 +135,8 @@ class StandardNormal(Distribution):
 @register_kl(DiagonalNormal, StandardNormal)
 def _to_standard(q: DiagonalNormal, _: StandardNormal) -> Tensor:
     """1/2 sum_j (mu_j^2 + sigma_j^2 - 1) - sum_j ln sigma_j (Kingma and Welling 2014, appendix B)."""
-    squares = torch.addcmul(q.loc.square(), q.scale, q.scale).sum(-1)
-    return 0.5 * squares - q.scale.log().sum(-1) - 0.5 * q.event_shape.numel()
+    by_unit = 0.5 * (q.loc.square() + q.scale.square()) - q.scale.log()
+    return by_unit.sum(-1) - 0.5 * q.event_shape.numel()
 
 
 @register_kl(StandardNormal, DiagonalNormal)

@@ -53,24 +53,24 @@ def about_data(transform: Transform) -> Iterator[Finding]:
         )
 
 
-def first_bad_term(rows: Tensor) -> str:
-    """Name what first stopped being a number in an interval's table (steps, 3) of nats, distortion and rate.
+def first_bad_term(figures: Tensor) -> str:
+    """Name what first stopped being a number among an interval's nats, distortion and rate (3, examples met).
 
-    Where all terms fail in one step, the step before it had spoilt the weights.
+    Where all terms fail for one example, the step before it had spoilt the weights.
     """
-    bad = ~torch.isfinite(rows)
-    step = int(bad.any(1).int().argmax())
-    if not bad[step].any() or bad[step, 1:].all():
+    bad = ~torch.isfinite(figures)
+    first = int(bad.any(0).int().argmax())
+    if not bad[:, first].any() or bad[1:, first].all():
         return "gradient, which spoilt the weights"
     # The objective is made of the other two, so it is named only where it alone fails.
-    return next(TERMS[i] for i in (1, 2, 0) if bad[step, i])
+    return next(TERMS[i] for i in (1, 2, 0) if bad[i, first])
 
 
-def broken(rows: Tensor, rate: float) -> Finding:
+def broken(figures: Tensor, rate: float) -> Finding:
     """Report that a term is no longer a number."""
     return Finding(
         "not a number",
-        f"training stopped because the {first_bad_term(rows)} stopped being finite; the last good weights are kept",
+        f"training stopped because the {first_bad_term(figures)} stopped being finite; the last good weights are kept",
         f"take a lower rate (--rate {rate / 10:.1g}), or look for extreme values in the data",
     )
 

@@ -28,7 +28,7 @@ def guarded(run: Run, progress: Iterator[Progress], report: Callable[[Finding], 
     for now in progress:
         finite = all(map(math.isfinite, dataclasses.astuple(now.training)))
         if not finite or not all(bool(tensor.isfinite().all()) for tensor in run.model.parameters()):
-            report(broken(run.rows, run.full_rate))
+            report(broken(run.figures, run.full_rate))
             for model, weights in zip(models, good, strict=True):
                 model.load_state_dict(weights)
             return

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from narrows import corruptions, gradients, latents, likelihoods, networks, objectives
-from narrows.axes import Corruption, Gradient, Latent, Likelihood, Network, Objective, flat, stacked
+from narrows.axes import Corruption, Gradient, Latent, Likelihood, Network, Objective, flat
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.errors import InputError
 from narrows.noise import Noise
 from narrows.parts import Part, make
 from narrows.plan import Binarize
-from narrows.values import Batch, Clock, Terms
+from narrows.values import Batch, Clock, Scores, Terms
 
 # Importing a module of parts enters its kinds in the registry.
 AXIS_MODULES = (networks, latents, likelihoods, corruptions, objectives, gradients)
@@ -140,8 +140,8 @@ class Model(nn.Module):
     def decode(self, z: Tensor) -> Distribution:
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
         with self._matrices():
-            params = self.network.decode(flat(z))
-        p: Distribution = self.likelihood(stacked(params.to(z.dtype), z.shape[0]))
+            params = self.network.decode(flat(z)).to(z.dtype)
+        p: Distribution = self.likelihood(params.view(*z.shape[:2], self.likelihood.n_params, *self.schema.shape))
         return p
 
     def terms(self, batch: Batch, k: int, noise: Noise) -> Terms:
@@ -149,15 +149,15 @@ class Model(nn.Module):
         z, scoring = self.recipe.gradient.draw(self.posterior(batch.seen), k, noise)
         return Terms(self.decode(z).log_prob(batch.x), z, scoring, self.latent.prior(batch.seen.shape[0], self.device))
 
-    def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Tensor]:
-        """One training step's surrogate, and the row of figures that is reported.
+    def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
+        """One training step's surrogate, and the scores that are reported.
 
         Returns
         -------
         surrogate : Tensor, shape ()
             Its gradient is the estimate; its value means nothing.
-        row : Tensor, shape (3,)
-            Nats (the objective, every schedule at its end), distortion and rate: means over the batch, detached.
+        scores : Scores
+            Of each example, with every schedule at its end, detached.
         """
         objective = self.recipe.objective
         batch = self.recipe.corruption(self.batch(raw, noise), noise)
@@ -166,7 +166,7 @@ class Model(nn.Module):
         surrogate = self.recipe.gradient.surrogate(cost, terms, objective)
         with torch.no_grad():
             final = objective.cost(terms, _END) if objective.scheduled else cost
-            return surrogate, torch.stack([objective.combine(final).mean(), -terms.log_px.mean(), terms.kl.mean()])
+            return surrogate, Scores(objective.combine(final.detach()), terms.log_px.detach(), terms.kl.detach())
 
     def _matrices(self) -> AbstractContextManager[Any]:
         """Products of the network in ``matrix_dtype`` while training; latents and likelihoods stay in float32."""

@@ -35,7 +35,9 @@ class Noise:
         return self._spread(torch.rand, shape, rows)
 
     def _spread(self, draw: Callable[..., Tensor], shape: Sequence[int], rows: int) -> Tensor:
-        drawn = [1 if self.shared and axis == rows else length for axis, length in enumerate(shape)]
+        if not self.shared:
+            return draw(shape, generator=self.generator, device=self.generator.device)
+        drawn = [1 if axis == rows else length for axis, length in enumerate(shape)]
         return draw(drawn, generator=self.generator, device=self.generator.device).expand(tuple(shape))
 
     def state(self) -> Tensor:

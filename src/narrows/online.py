@@ -23,7 +23,7 @@ from narrows.persist import Fitted
 from narrows.plan import Plan
 from narrows.records import plain
 from narrows.train import Run
-from narrows.values import Finding
+from narrows.values import Finding, table
 
 
 class Learner:
@@ -86,23 +86,23 @@ class Learner:
         """
         model, began = self._run.model.train(), time.perf_counter()
         good = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        figures = []
+        scores = []
         for raw in rows.split(len(rows) if self._plan.batch_size == "full" else int(self._plan.batch_size)):
-            figures.append(self._run.update(raw.to(model.device)))
+            scores.append(self._run.update(raw.to(model.device)))
             model.likelihood.calibrate(model.transform.resolution)
         model.eval()
         self.seconds += time.perf_counter() - began
-        table = torch.stack(figures)
+        figures = table(scores)
         sums = torch.stack([parameter.detach().sum() for parameter in model.parameters()])
-        if table.isfinite().all() and sums.isfinite().all():
+        if figures.isfinite().all() and sums.isfinite().all():
             self.rows += len(rows)
-            self.steps += len(figures)
+            self.steps += len(scores)
             return None
         rate = self._run.full_rate
         model.load_state_dict(good)
         # The optimizer's moments are spoilt as well.
         self._run = self._open(model)
-        return broken(table, rate)
+        return broken(figures, rate)
 
     @property
     def fitted(self) -> Fitted:

@@ -15,7 +15,7 @@ from narrows.model import Model
 from narrows.noise import Noise
 from narrows.optimizers import Average, Constant, set_rate
 from narrows.tensors import under
-from narrows.values import Clock, Figures, Progress
+from narrows.values import Clock, Figures, Progress, Scores, table
 
 INTERVAL_STEPS = 50
 INTERVAL_CELLS = 2e7
@@ -73,9 +73,9 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         self.full_rate = float(optimizer.defaults["lr"])
-        self.rows = torch.zeros(0, 3)
+        self.figures = torch.zeros(3, 0)
         # One rate of learning serves 30 columns and 784 pixels alike when the gradient is that of nats per cell.
-        self._per_cell = 1.0 / model.schema.size
+        self._per_cell = torch.tensor(1.0 / model.schema.size, device=model.device)
 
     @property
     def share(self) -> float:
@@ -97,36 +97,37 @@ class Run:
         kept: Model = self.average.model  # type: ignore[assignment]
         return kept
 
-    def update(self, raw: Tensor) -> Tensor:
-        """Take one step on a batch of raw rows; return nats, distortion and rate, shape (3,)."""
+    def update(self, raw: Tensor) -> Scores:
+        """Take one step on a batch of raw rows; return their scores."""
         if self.running:
             self.model.transform.update(raw)
-        self.clock.set(self.step, self.share)
+        if self.model.recipe.objective.scheduled:
+            self.clock.set(self.step, self.share)
         set_rate(self.optimizer, self.rate)
         self.optimizer.zero_grad(set_to_none=True)
-        surrogate, row = self.model.loss(raw, self.noise, self.clock)
-        (surrogate * self._per_cell).backward()
+        surrogate, scores = self.model.loss(raw, self.noise, self.clock)
+        surrogate.backward(self._per_cell)
         self.optimizer.step()
         self.step += 1
         if self.average is not None:
             self.average.update(self.step)
-        return row
+        return scores
 
     def interval(self, batches: Iterator[Tensor]) -> Progress:
         """Take the steps of one interval; only here are figures brought to the host."""
         began, seconds = time.perf_counter(), self.seconds
         self.model.train()
-        rows = []
+        scores = []
         for _ in range(self._interval_steps()):
-            rows.append(self.update(next(batches)))
+            scores.append(self.update(next(batches)))
             self.seconds = seconds + time.perf_counter() - began
             if self.seconds_allowed and self.seconds >= self.seconds_allowed:
                 break  # an interval may take much longer than what is left
         if self.running:
             self.model.likelihood.calibrate(self.model.transform.resolution)
-        self.rows = torch.stack(rows).cpu()
+        self.figures = table(scores).cpu()
         self.seconds = seconds + time.perf_counter() - began
-        nats, distortion, rate = self.rows.double().mean(0).tolist()
+        nats, distortion, rate = self.figures.double().mean(1).tolist()
         order = self.batches
         return Progress(
             step=self.step,
@@ -215,7 +216,8 @@ def held_out(model: Model, values: Tensor) -> Figures:
     total = torch.zeros(3, dtype=torch.float64, device=model.device)
     cells = model.schema.size * model.recipe.objective.samples
     for raw in values.split(max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // cells))):
-        total += model.loss(raw, noise, Clock.at_end(model.device))[1].double() * len(raw)
+        scores = model.loss(raw, noise, Clock.at_end(model.device))[1]
+        total += table([scores]).double().sum(1)
     model.train(mode)
     nats, distortion, rate = (total / len(values)).tolist()
     return Figures(nats, distortion, rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,6 +65,35 @@ class Terms:
         """KL(q || p) in nats, broadcastable to (k, n): exact where a closed form is known, else one draw's share."""
         exact = divergence(self.posterior, self.prior)
         return self.log_ratio if exact is None else exact[None]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a step says of its examples, as it came: many steps are put in a table at once.
+
+    Parameters
+    ----------
+    nats : Tensor, shape (n,)
+        The objective.
+    log_px : Tensor, shape (k, n)
+        log p(x | z) of each draw.
+    kl : Tensor, shape (k, n) or (1, n)
+        Divergence, or price.
+    """
+
+    nats: Tensor
+    log_px: Tensor
+    kl: Tensor
+
+
+def table(scores: Sequence[Scores]) -> Tensor:
+    """Nats, distortion and rate of every example, shape (3, examples)."""
+    rows = [
+        torch.cat([score.nats for score in scores]),
+        -torch.cat([score.log_px for score in scores], 1).mean(0),
+        torch.cat([score.kl for score in scores], 1).mean(0),
+    ]
+    return torch.stack(rows)
 
 
 class Clock:

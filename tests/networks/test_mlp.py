@@ -1,5 +1,7 @@
 """The fully connected network, plain, residual and linear."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -23,7 +25,7 @@ def built(shape=(6,), **settings):
 def test_shapes(shape, depth, residual):
     network = built(shape, depth=depth, residual=residual)
     assert network.encode(torch.randn(4, *shape)).shape == (4, 5)
-    assert network.decode(torch.randn(7, 3)).shape == (7, 2, *shape)
+    assert network.decode(torch.randn(7, 3)).shape == (7, 2 * math.prod(shape))
 
 
 @pytest.mark.parametrize("residual", [False, True])

@@ -41,6 +41,8 @@ class Transform(nn.Module):
     squares: Tensor
     shift: Tensor
     scale: Tensor
+    gain: Tensor
+    offset: Tensor
 
     def __init__(self, schema: Schema, *, grid: bool, binarize: Binarize = "none") -> None:
         super().__init__()
@@ -54,6 +56,10 @@ class Transform(nn.Module):
         self.register_buffer("squares", torch.zeros(self.stat_shape, dtype=torch.float64))
         self.register_buffer("shift", torch.zeros(self.stat_shape))
         self.register_buffer("scale", torch.ones(self.stat_shape))
+        # What standardising multiplies by and adds, kept beside shift and scale for speed.
+        self.register_buffer("gain", torch.ones(self.stat_shape), persistent=False)
+        self.register_buffer("offset", torch.zeros(self.stat_shape), persistent=False)
+        self.register_load_state_dict_post_hook(_prepare)
 
     @property
     def modelled(self) -> Schema:
@@ -90,13 +96,14 @@ class Transform(nn.Module):
         # What never moved here may move later: measure it by the typical spread of the others, whatever the unit is.
         typical = spread[moves].square().mean().sqrt() if bool(moves.any()) else spread.new_ones(())
         self.scale.copy_(torch.where(moves, spread, typical))
+        _prepare(self)
 
     def forward(self, raw: Tensor, noise: Noise | None = None) -> Batch:
         """Raw rows (n, x) -> target and clean input; ``noise`` is needed where values are binarised by a draw."""
         if self.grid:
             x = self._on_grid(raw, noise)
             # One pass over the values; indices on a grid are small enough for the products to be exact enough.
-            return Batch(x, torch.addcmul(-self.shift / self.scale, x, 1 / self.scale))
+            return Batch(x, torch.addcmul(self.offset, x, self.gain))
         value = raw.to(self.scale.dtype) if self._as_given else self._on_grid(raw, noise)
         x = (value - self.shift) / self.scale
         return Batch(x, x)
@@ -153,3 +160,9 @@ class Transform(nn.Module):
         if self.binarize == "draw" and noise is not None:
             return (noise.uniform(share.shape, rows=0) < share).to(dtype)
         return (share > 0.5).to(dtype)
+
+
+def _prepare(transform: Transform, loaded: object = None) -> None:
+    """Bring gain and offset up to shift and scale; the second argument is what torch tells after loading."""
+    transform.gain = 1 / transform.scale
+    transform.offset = -transform.shift / transform.scale

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -14,6 +16,9 @@ from narrows.errors import at_least
 # softplus(h + SHIFT) is 1 at h = 0, so training starts where posterior and prior agree.
 SHIFT = 0.5413248546129181
 SMALLEST_SCALE = 1e-4
+
+
+_prior = lru_cache(maxsize=64)(StandardNormal)  # it has no weights: one of each size serves all
 
 
 class Gaussian(Latent, kind="gaussian"):
@@ -46,8 +51,8 @@ class Gaussian(Latent, kind="gaussian"):
     def posterior(self, h: Tensor) -> Distribution:
         """N(mu, sigma^2) from h (n, 2 * size)."""
         mean, s = h.chunk(2, dim=1)
-        return DiagonalNormal(mean, softplus(s + SHIFT) + SMALLEST_SCALE)
+        return DiagonalNormal(mean, softplus(s + SHIFT).add_(SMALLEST_SCALE))
 
     def prior(self, n: int, device: torch.device) -> Distribution:
         """N(0, I) for n examples."""
-        return StandardNormal(n, self.size, device)
+        return _prior(n, self.size, device)

@@ -60,9 +60,9 @@ class Bits(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of the bits ``value`` (n, x) or (k, n, x), summed over cells: (k, n)."""
-        logits, value = torch.broadcast_tensors(self.logits, value)
-        cells = binary_cross_entropy_with_logits(logits, value, reduction="none")
-        return -cells.flatten(2).sum(2)
+        logits = self.logits if value.dim() < self.logits.dim() else self.logits.expand_as(value)
+        cells = binary_cross_entropy_with_logits(logits, value.expand_as(logits), reduction="none")
+        return -cells.sum(tuple(range(2, cells.dim())))
 
 
 @draw.register

@@ -53,18 +53,17 @@ class Conv(Network, kind="conv"):
         for _ in range(self.stages or _halvings(max(shape[1:]))):
             maps.append((_halved(maps[-1][0]), _halved(maps[-1][1])))
         widths = [min(self.channels * 2**stage, 8 * self.channels) for stage in range(len(maps) - 1)]
-        self.output_shape = (params, *shape)
         self.encoder = nn.Sequential()
         for before, after, size in zip([shape[0], *widths], widths, maps, strict=False):
-            self.encoder.extend([_down(before, after, size), nn.ReLU()])
+            self.encoder.extend([_down(before, after, size), nn.ReLU(inplace=True)])
         self.small_shape = (widths[-1], *maps[-1])
         cells = math.prod(self.small_shape)
         self.to_features = _linear(cells, self.hidden, features)
-        self.from_code = nn.Sequential(*_linear(code, self.hidden, cells), nn.ReLU())
+        self.from_code = nn.Sequential(*_linear(code, self.hidden, cells), nn.ReLU(inplace=True))
         self.decoder = nn.Sequential()
         outputs = [*widths[-2::-1], params * shape[0]]
         for before, after, size in zip(widths[::-1], outputs, maps[-2::-1], strict=True):
-            self.decoder.extend([_up(before, after, size), nn.ReLU()])
+            self.decoder.extend([_up(before, after, size), nn.ReLU(inplace=True)])
         del self.decoder[-1]
 
     def encode(self, seen: Tensor) -> Tensor:
@@ -73,9 +72,9 @@ class Conv(Network, kind="conv"):
         return h
 
     def decode(self, z: Tensor) -> Tensor:
-        """Map codes (m, code) to likelihood parameters (m, P, channels, height, width)."""
+        """Map codes (m, code) to likelihood parameters (m, P * channels * height * width)."""
         out: Tensor = self.decoder(self.from_code(z).view(-1, *self.small_shape))
-        return out.view(-1, *self.output_shape)
+        return out.flatten(1)
 
 
 def _halved(side: int) -> int:

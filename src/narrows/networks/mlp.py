@@ -40,7 +40,6 @@ class Mlp(Network, kind="mlp"):
     def build(self, shape: tuple[int, ...], features: int, code: int, params: int) -> None:
         """Make the weights: encoder ``x -> features``, decoder ``code -> params * x``."""
         cells = math.prod(shape)
-        self.output_shape = (params, *shape)
         self.encoder = self._side(cells, features)
         self.decoder = self._side(code, params * cells)
 
@@ -50,9 +49,9 @@ class Mlp(Network, kind="mlp"):
         return h
 
     def decode(self, z: Tensor) -> Tensor:
-        """Map codes (m, code) to likelihood parameters (m, P, x)."""
+        """Map codes (m, code) to likelihood parameters (m, P * cells)."""
         out: Tensor = self.decoder(z)
-        return out.view(-1, *self.output_shape)
+        return out
 
     def _side(self, n_in: int, n_out: int) -> nn.Sequential:
         if self.residual and self.depth:
@@ -62,7 +61,7 @@ class Mlp(Network, kind="mlp"):
             )
         layers: list[nn.Module] = []
         for _ in range(self.depth):
-            layers += [nn.Linear(n_in, self.width), nn.ReLU()]
+            layers += [nn.Linear(n_in, self.width), nn.ReLU(inplace=True)]
             n_in = self.width
         return nn.Sequential(*layers, nn.Linear(n_in, n_out))
 
