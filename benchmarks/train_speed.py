@@ -134,7 +134,7 @@ def compare(batch: int, n: int, rounds: int) -> dict[str, float]:
         speed: dict[str, list[float]] = {name: [] for name in contenders}
         order = random.Random(0)
         for turn in range(rounds + 1):
-            # In an order of chance: who comes after whom changes what is left in the caches, and of the processor's time.
+            # In an order of chance: who comes after whom changes what is left in the caches.
             for name in order.sample(sorted(contenders), len(contenders)):
                 began = time.perf_counter()
                 taken = contenders[name]()
@@ -192,7 +192,8 @@ def main() -> None:
     figures: dict[str, object] = {f"batch_{b}": compare(b, options.images, options.rounds) for b in (100, 512)}
     figures["peak_memory_mib"] = {**memory, "ratio": round(memory["narrows"] / memory["pythae"], 3)}
     protocol = (
-        f"about an epoch of {options.images} binary images each, in an order of chance, {options.rounds} rounds after a warm-up, medians; "
+        f"about an epoch of {options.images} binary images each, in an order of chance; medians of {options.rounds} "
+        f"rounds after a warm-up; "
         f"2 threads, float32; memory: one epoch on {MEMORY_IMAGES} images in a process of its own"
     )
     print(record("train_speed", figures, seconds=time.perf_counter() - began, protocol=protocol).read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,10 +12,33 @@ import numpy as np
 from narrows.errors import InputError
 
 Layout = Literal["vector", "hw", "hwc", "chw"]
+ColumnKind = Literal["numeric", "count", "binary", "category"]
 
 MAX_LEVELS = 256
 ROWS_AT_ONCE = 500  # a check of all values at once would take as much memory as they do
 _CHANNEL_COUNTS = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a mixed table.
+
+    In the matrix of raw cells a missing cell is NaN; a cell of a ``binary`` or ``category`` column holds the index of
+    its value in ``categories``, and ``len(categories)`` where the value is none of them.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    kind : {"numeric", "count", "binary", "category"}
+        What its cells are: real numbers, whole numbers from 0, one of two values, one of several.
+    categories : tuple of str
+        The values of a binary column or a category, as text; empty for numbers.
+    """
+
+    name: str
+    kind: ColumnKind
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +60,9 @@ class Schema:
         How the user's array holds one example.
     names : tuple of str or None
         Column names, where the source has them.
+    columns : tuple of Column or None
+        Of a mixed table: what each column holds. Its cells are floats, NaN where one is missing, and low, high and
+        step are 0.
     """
 
     shape: tuple[int, ...]
@@ -44,6 +71,7 @@ class Schema:
     step: float = 0.0
     layout: Layout = "vector"
     names: tuple[str, ...] | None = None
+    columns: tuple[Column, ...] | None = None
 
     @property
     def is_image(self) -> bool:
@@ -64,7 +92,9 @@ class Schema:
 
     @property
     def values(self) -> str:
-        """The kind of values: ``binary``, ``levels``, ``counts`` or ``reals``."""
+        """The kind of values: ``binary``, ``levels``, ``counts``, ``reals``, or ``columns`` where each has its own."""
+        if self.columns is not None:
+            return "columns"
         if self.step == 0:
             return "reals"
         if self.levels == 0:
@@ -80,6 +110,7 @@ class Schema:
             "levels": f"{self.levels} levels from {self.low:g} to {self.high:g}",
             "counts": f"counts from {self.low:g}",
             "reals": f"real values from {self.low:.6g} to {self.high:.6g}",
+            "columns": ", ".join(f"{n} {kind}" for kind, n in Counter(c.kind for c in self.columns or ()).items()),
         }[self.values]
         return f"{what}, {kind}"
 
@@ -116,6 +147,8 @@ class Schema:
     def to_json(self) -> dict[str, Any]:
         """Plain values for a model file's header; an infinite end is written as null."""
         record = dataclasses.asdict(self)
+        if self.columns is None:
+            del record["columns"]
         return {**record, "high": self.high if np.isfinite(self.high) else None}
 
     @classmethod
@@ -123,7 +156,10 @@ class Schema:
         """The inverse of `to_json`."""
         high = float("inf") if record["high"] is None else float(record["high"])
         names = None if record["names"] is None else tuple(record["names"])
-        return cls(**{**record, "shape": tuple(record["shape"]), "high": high, "names": names})
+        columns = None
+        if record.get("columns") is not None:
+            columns = tuple(Column(c["name"], c["kind"], tuple(c["categories"])) for c in record["columns"])
+        return cls(**{**record, "shape": tuple(record["shape"]), "high": high, "names": names, "columns": columns})
 
 
 def infer_schema(values: np.ndarray, *, names: tuple[str, ...] | None = None, kind: str | None = None) -> Schema:
