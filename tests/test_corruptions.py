@@ -7,6 +7,8 @@ import torch
 from scipy import stats
 
 from narrows.corruptions import Clean, Gaussian, Mask, SaltAndPepper
+from narrows.data.mixed import MixedTransform
+from narrows.data.specimens import MIXED, examples
 from narrows.errors import InputError
 from narrows.noise import Noise
 from narrows.values import Batch
@@ -68,6 +70,22 @@ def test_nothing_happens_at_zero(corruption, batch):
 def test_one_image_will_do(corruption):
     batch = Batch(torch.zeros(1, 1, 4, 5), torch.zeros(1, 1, 4, 5))
     assert corruption(batch, Noise(0)).seen.shape == (1, 1, 4, 5)
+
+
+def test_mask_hides_whole_columns_of_a_mixed_table_as_if_their_cells_were_missing():
+    rows = next(example.values for example in examples() if example.schema is MIXED)
+    transform = MixedTransform(MIXED)
+    transform.fit(rows)
+    rows = rows.nan_to_num(0).repeat(50, 1)
+    batch = transform(rows)
+    seen = Mask(0.5)(batch, Noise(0)).seen
+    hidden = Noise(0).uniform(rows.shape, rows=0) < 0.5
+    torch.testing.assert_close(seen, transform(rows.masked_fill(hidden, math.nan)).seen)
+    assert abs(hidden.float().mean().item() - 0.5) < 0.05
+
+
+def test_a_mixed_table_has_no_extremes_to_set_cells_to():
+    assert "take corruption=mask" in SaltAndPepper().refuses(MIXED)
 
 
 @pytest.mark.parametrize(("kind", "wrong"), [(Gaussian, -0.1), (Mask, -0.1), (Mask, 1.0), (SaltAndPepper, 1.5)])

@@ -12,10 +12,14 @@ from scipy.special import logsumexp
 from narrows import evaluate as evaluate_module
 from narrows.baseline import fit_baseline
 from narrows.data.schema import infer_schema
+from narrows.data.specimens import MIXED, examples
 from narrows.errors import InputError
 from narrows.evaluate import distortion_and_rate, evaluate, kl_by_unit, log_likelihood
+from narrows.fit import fit
 from narrows.model import Model
+from narrows.noise import Noise
 from narrows.persist import Fitted
+from narrows.plan import Plan
 from narrows.presets import choose
 
 COLUMNS = 5
@@ -318,3 +322,23 @@ def test_one_row_has_figures_but_no_spread(preset):
     assert figures.elbo_standard_error is figures.log_likelihood_standard_error is figures.active_units is None
     numbers = [value for value in dataclasses.asdict(figures).values() if isinstance(value, float)]
     assert all(map(math.isfinite, numbers))
+
+
+def test_missing_cells_enter_no_figure():
+    """Rows with gaps score as their observed cells do, and figures a cell are over observed cells."""
+    rows = next(example.values for example in examples() if example.schema is MIXED)
+    plan = Plan(epochs=3, batch_size=4, validation=0.0, device="cpu", precision="float32")
+    fitted = fit(rows.numpy(), MIXED, "variational", {"network.width": 8, "latent.size": 2}, plan)
+    model, gone = fitted.model, torch.full((1, 6), torch.nan)
+    assert float(distortion_and_rate(model, gone, 0)[0]) == 0
+    weighed = log_likelihood(model, gone.expand(3, -1), 2000, 0)[0]
+    np.testing.assert_allclose(weighed, 0, atol=0.1)  # the log of an integral over nothing but codes
+    figures = evaluate(fitted, rows)
+    x = model.transform(rows).x
+    rebuilt = model.decode(model.latent.code(model.posterior(model.batch(rows, Noise(0)).seen))[None]).mean[0]
+    expected = np.nanmean(model.transform.squared_errors(x, rebuilt).detach())
+    assert figures.reconstruction_error == pytest.approx(expected, rel=1e-5)
+    observed = float((~rows.isnan()).sum()) / len(rows)
+    assert figures.bits_per_dim == pytest.approx(-figures.elbo_nats / (observed * math.log(2)), rel=1e-6)
+    assert (figures.pca_error, figures.mean_error) == (None, None)
+    assert figures.density

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from narrows.data.schema import Schema
+from narrows.data.specimens import MIXED
 from narrows.errors import InputError
 from narrows.parts import kinds
 from narrows.presets import PRESETS, choose
@@ -15,6 +16,7 @@ SCHEMAS = {
     "small image": Schema((1, 8, 8), 0.0, 16.0, 1.0),
     "vector-real": Schema((30,), -1.0, 5.0),
     "vector-counts": Schema((30,), 0.0, float("inf"), 1.0),
+    "table": MIXED,
 }
 
 
@@ -24,6 +26,9 @@ def test_every_preset_fits_the_data_or_says_what_to_take(preset, data):
     schema = SCHEMAS[data]
     if preset == "convolutional" and not schema.is_image:
         with pytest.raises(InputError, match="take network=mlp"):
+            choose(preset, schema)
+    elif preset == "imputing" and schema.columns is None:
+        with pytest.raises(InputError, match=r"likelihood columns scores tables.*take likelihood="):
             choose(preset, schema)
     else:
         recipe = choose(preset, schema)
@@ -47,6 +52,7 @@ def test_the_seed_kinds_are_there_with_their_reason_and_source():
         ("small image", "mlp", "logistic"),
         ("vector-real", "mlp", "gaussian"),
         ("vector-counts", "mlp", "poisson"),
+        ("table", "mlp", "columns"),
     ],
 )
 def test_what_is_left_open_follows_the_data(data, network, likelihood):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from narrows.data.schema import Schema
     from narrows.errors import InputError
     from narrows.estimator import Autoencoder
+    from narrows.outliers import AnomalyDetector
     from narrows.persist import Fitted, load, save
     from narrows.plan import Plan
     from narrows.presets import PRESETS
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "AnomalyDetector",
     "Autoencoder",
     "Dataset",
     "Fitted",
@@ -34,6 +36,7 @@ __all__ = [
 # Where each public name is defined; it is imported when first asked for, so that `import narrows` costs nothing.
 _HOMES = {
     "PRESETS": "narrows.presets",
+    "AnomalyDetector": "narrows.outliers",
     "Autoencoder": "narrows.estimator",
     "Dataset": "narrows.data.dataset",
     "Fitted": "narrows.persist",

@@ -27,19 +27,19 @@ class Network(Part, axis="network"):
     """The shape of function on both sides of the code."""
 
     @abstractmethod
-    def build(self, shape: tuple[int, ...], features: int, code: int, params: int) -> None:
+    def build(self, shape: tuple[int, ...], features: int, code: int, outputs: int) -> None:
         """Make the weights.
 
         Parameters
         ----------
         shape : tuple of int
-            Shape of one example.
+            Shape of one example as the encoder sees it.
         features : int
             Numbers the encoder gives the latent for each example.
         code : int
             Numbers the decoder gets from the latent for each example.
-        params : int
-            Numbers the decoder gives the likelihood for each cell.
+        outputs : int
+            Numbers the decoder gives the likelihood for each example.
         """
 
     @abstractmethod
@@ -48,7 +48,7 @@ class Network(Part, axis="network"):
 
     @abstractmethod
     def decode(self, z: Tensor) -> Tensor:
-        """Map codes (m, code) to likelihood parameters (m, P * cells), the cells of one parameter side by side."""
+        """Map codes (m, code) to likelihood parameters (m, outputs), the cells of one parameter side by side."""
 
 
 class Latent(Part, axis="latent"):
@@ -117,7 +117,7 @@ class Likelihood(Part, axis="likelihood"):
         True where x is the index of a value on the schema's grid (0, 1, 2, ...) and the likelihood a mass; False
         where x is standardised to mean 0 and variance 1 and the likelihood a density.
     n_params : int
-        Parameters for each cell.
+        Parameters for each cell, where all cells have equally many.
     pace : float
         How many times faster than the network's an adaptive optimizer moves parameters of the likelihood's own.
     """
@@ -126,8 +126,19 @@ class Likelihood(Part, axis="likelihood"):
     pace: ClassVar[float] = 1.0
     n_params: int = 1
 
+    def refuses(self, schema: Schema) -> str | None:
+        """Tables whose columns differ in kind, which few likelihoods score."""
+        if schema.columns is None:
+            return None
+        usual = usual_likelihood(schema)
+        return f"likelihood {self.kind} scores numbers, and the data are {schema.describe()}; take likelihood={usual}"
+
     def build(self, schema: Schema) -> None:
         """Take what the likelihood must know of the data: their shape and the number of their levels."""
+
+    def param_shape(self, schema: Schema) -> tuple[int, ...]:
+        """Return the shape (P, x) of the parameters of one example, once the likelihood is built for such data."""
+        return (self.n_params, *schema.shape)
 
     def calibrate(self, resolution: float) -> None:
         """Take the distance between neighbouring values, in the unit of x; 0 for continuous data."""
@@ -138,7 +149,21 @@ class Likelihood(Part, axis="likelihood"):
 
     @abstractmethod
     def forward(self, params: Tensor) -> Distribution:
-        """Params (k, n, P, x) -> p(x | z), batch (k, n), event x; it offers ``log_prob`` and ``mean``."""
+        """Params (k, n, *param_shape) -> p(x | z), batch (k, n), event x; it offers ``log_prob`` and ``mean``."""
+
+
+def usual_likelihood(schema: Schema) -> str:
+    """Return the kind of likelihood that such data usually have."""
+    return USUAL_LIKELIHOODS[schema.values]
+
+
+USUAL_LIKELIHOODS = {
+    "binary": "bernoulli",
+    "levels": "logistic",
+    "counts": "poisson",
+    "reals": "gaussian",
+    "columns": "columns",
+}
 
 
 class Corruption(Part, axis="corruption"):

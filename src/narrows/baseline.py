@@ -40,6 +40,8 @@ class Baseline:
 def fit_baseline(chunks: Iterable[Tensor], size: int) -> Baseline | None:
     """Fit ``size`` principal components; None where one row is so large that the fit would not pay.
 
+    None, too, of a mixed table (rows with NaN): its categories have no differences, and a gap has no place on a line.
+
     Parameters
     ----------
     chunks : iterable of Tensor
@@ -51,7 +53,7 @@ def fit_baseline(chunks: Iterable[Tensor], size: int) -> Baseline | None:
     origin, total, products = torch.zeros(0), torch.zeros(0), torch.zeros(0)
     for chunk in chunks:
         x = chunk.flatten(1).double()
-        if x.shape[1] > LARGEST_ROW:
+        if x.shape[1] > LARGEST_ROW or bool(x.isnan().any()):
             return None
         if not rows:
             # Taken off all rows, so that the products of large numbers do not swallow the variance.

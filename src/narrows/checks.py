@@ -8,30 +8,32 @@ A check passes in silence, or raises `AssertionError`. A new kind is covered as 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import torch
 from sklearn.base import clone
 from torch import Tensor
 
 from narrows.data.schema import Schema
+from narrows.data.specimens import ROWS, Example, examples
 from narrows.distributions import sample
 from narrows.errors import InputError
 from narrows.inference import bounds, codes, reconstructed
 from narrows.model import Model, Recipe
 from narrows.noise import Noise
-from narrows.parts import Part, axes, kinds, make
+from narrows.parts import Part, kinds, make
 from narrows.values import Clock, table
 
+# Those a model is made of; others may be open in the registry beside them.
+AXES = tuple(field.name for field in dataclasses.fields(Recipe))
 Check = Callable[[], None]
 
-ROWS = 12
 RATE = 1e-3
 # Values that keep a check short, by the name of the parameter.
 SMALL = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
@@ -41,40 +43,6 @@ CHANGES = {"samples": 2, "components": 2}
 LONGEST_SENTENCE = 320
 _variants: dict[type[Part], list[Part]] = {}
 WAY_OUT = re.compile(r"\b(take|say|give|leave|set|train|binarise)\b")
-
-
-@dataclass(frozen=True)
-class Example:
-    """A few rows of one kind of data.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"image-levels"``.
-    schema : Schema
-        Of the rows.
-    values : Tensor, shape (n, x)
-        The rows, in the type they would be stored in.
-    """
-
-    name: str
-    schema: Schema
-    values: Tensor
-
-
-@cache
-def examples() -> list[Example]:
-    """Rows of every kind of values, as vectors of 6 columns and as images of 1 x 8 x 8 cells."""
-    made = []
-    for what, shape in (("vector", (6,)), ("image", (1, 8, 8))):
-        uniform = Noise(0).uniform((ROWS, *shape), rows=0)
-        made += [
-            Example(f"{what}-binary", Schema(shape, 0.0, 1.0, 1.0), (uniform * 2).to(torch.uint8)),
-            Example(f"{what}-levels", Schema(shape, 0.0, 4.0, 1.0), (uniform * 5).to(torch.uint8)),
-            Example(f"{what}-counts", Schema(shape, 0.0, float("inf"), 1.0), (uniform * 9).long()),
-            Example(f"{what}-reals", Schema(shape, -1.0, 3.0), 4 * uniform - 1),
-        ]
-    return made
 
 
 def yield_checks(*only: type[Part]) -> Iterator[tuple[str, Check]]:
@@ -92,7 +60,7 @@ def yield_checks(*only: type[Part]) -> Iterator[tuple[str, Check]]:
     check : callable
         Takes nothing; raises `AssertionError` where the contract is broken.
     """
-    registry = {axis: list(kinds(axis).values()) for axis in axes()}
+    registry = {axis: list(kinds(axis).values()) for axis in AXES}
     contract = (check_copies, check_round_trip, check_seeded, check_shapes, check_gradients, check_rows_alone)
     choices: list[tuple[type[Part], ...]] = []
     for one, two in itertools.combinations(registry.values(), 2):
@@ -123,7 +91,7 @@ def completions(given: dict[str, list[Part]], schema: Schema) -> Iterator[Recipe
     Parts that refuse such data are left out where there are others, and end the search where there are none.
     """
     takers, refused = [], False
-    for axis in axes():
+    for axis in AXES:
         parts = given.get(axis) or [part for kind in kinds(axis).values() for part in variants(kind)]
         takers.append([part for part in parts if not part.refuses(schema)] or parts[:1])
         refused = refused or bool(takers[-1][0].refuses(schema))
@@ -201,13 +169,13 @@ def _stages(model: Model, example: Example, k: int) -> dict[str, tuple[Tensor, t
     terms = model.terms(batch, k, noise)
     cost = model.recipe.objective.cost(terms, Clock.at_end())
     return {
-        "x": (batch.x, (n, *x)),
-        "seen": (batch.seen, (n, *x)),
+        "x": (batch.x.nan_to_num(), (n, *x)),
+        "seen": (batch.seen, (n, *model.transform.seen_shape)),
         "h": (h, (n, latent.n_params)),
         "z": (z.flatten(2), (k, n, latent.size)),
         "code": (latent.code(q), (n, latent.size)),
         "log p(z)": (latent.prior(n, model.device).log_prob(z), (k, n)),
-        "params": (model.network.decode(z.flatten(0, 1).flatten(1)), (k * n, model.likelihood.n_params * math.prod(x))),
+        "params": (model.network.decode(z.flatten(0, 1).flatten(1)), (k * n, math.prod(model.param_shape))),
         "mean of p(x | z)": (p.mean, (k, n, *x)),
         "draw of p(x | z)": (sample(p, 1, noise), (1, k, n, *x)),
         "log p(x | z)": (terms.log_px, (k, n)),
@@ -277,6 +245,9 @@ def _adapted(recipe: Recipe, example: Example) -> Model:
 def _step(model: Model, example: Example) -> Tensor:
     """Take one step of descent; return the figures before it. Everything must be finite before and after."""
     surrogate, scores = model.train().loss(example.values, Noise(0), Clock())
+    where = f"on {example.name} with {_named(*map(type, model.recipe.parts().values()))}"
+    given = tuple(scores.nats.shape)
+    _require(given == (ROWS,), f"a step {where} gives nats of shape {given}, not one figure a row")
     surrogate.backward()
     moved: list[Tensor] = [parameter for parameter in model.parameters() if parameter.grad is not None]
     gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
@@ -284,7 +255,6 @@ def _step(model: Model, example: Example) -> Tensor:
         torch._foreach_add_(moved, gradients, alpha=-RATE)
     before, after = table([scores]), table([model.loss(example.values, Noise(0), Clock())[1]])
     finite = all(bool(tensor.isfinite().all()) for tensor in (before, after, *model.parameters(), *gradients))
-    where = f"on {example.name} with {_named(*map(type, model.recipe.parts().values()))}"
     _require(finite, f"a step {where} is not finite")
     _require(any(bool(gradient.any()) for gradient in gradients), f"a step {where} has no gradient")
     return before.mean(1)

@@ -32,13 +32,15 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "generate": ("use", "generate"),
     "reconstruct": ("use", "reconstruct"),
     "embed": ("use", "embed"),
+    "impute": ("impute", "impute"),
+    "detect": ("detect", "detect"),
     "data": ("listing", "data"),
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),
 }
 FLAGS: Mapping[str, tuple[str, ...]] = {"output": ("--output", "-o"), "n": ("-n",), "settings": ("--set",)}
 ARGUMENTS = ("model", "data")
-MANY = ("settings", "ignore")
+MANY = ("settings", "ignore", "column")
 
 # What torch says, in errors of many types, of sizes that no machine has.
 TOO_LARGE = re.compile("(not enough|allocate|out of) memory|calculation overflowed|Overflow when unpacking")

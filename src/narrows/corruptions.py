@@ -7,6 +7,7 @@ import dataclasses
 import torch
 
 from narrows.axes import Corruption
+from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
 from narrows.noise import Noise
 from narrows.values import Batch
@@ -43,6 +44,8 @@ class Gaussian(Corruption, kind="gaussian"):
 class Mask(Corruption, kind="mask"):
     """Cells hidden at random: each becomes 0, the mean, with probability ``rate`` (Vincent et al. 2008).
 
+    In a mixed table a hidden cell is a missing one, so that the model learns to fill gaps.
+
     Parameters
     ----------
     rate : float
@@ -56,8 +59,7 @@ class Mask(Corruption, kind="mask"):
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Hide cells of what is seen."""
-        hidden = noise.uniform(batch.seen.shape, rows=0) < self.rate
-        return dataclasses.replace(batch, seen=batch.seen.masked_fill(hidden, 0.0))
+        return batch.hide(noise.uniform(batch.x.shape, rows=0) < self.rate)
 
 
 class SaltAndPepper(Corruption, kind="salt-and-pepper"):
@@ -73,6 +75,15 @@ class SaltAndPepper(Corruption, kind="salt-and-pepper"):
         super().__init__()
         _check_rate(rate)
         self.rate = rate
+
+    def refuses(self, schema: Schema) -> str | None:
+        """Tables whose columns differ in kind: they share no extremes."""
+        if schema.columns is None:
+            return None
+        return (
+            f"corruption salt-and-pepper sets cells to the ends of one range, and the data are {schema.describe()}; "
+            f"take corruption=mask"
+        )
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Replace cells of what is seen."""

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from narrows.data.mixed import MixedTransform
+from narrows.data.moments import CONSTANT_BELOW
 from narrows.data.schema import Schema
-from narrows.data.transforms import CONSTANT_BELOW, Transform
+from narrows.data.transforms import Transform
 from narrows.inference import codes
 from narrows.model import Model
 from narrows.values import Finding
@@ -33,7 +35,7 @@ def examine(model: Model, values: Tensor) -> list[Finding]:
     return findings
 
 
-def about_data(transform: Transform) -> Iterator[Finding]:
+def about_data(transform: Transform | MixedTransform) -> Iterator[Finding]:
     """Say what the fitted statistics tell of the units of the data."""
     spread = (transform.squares / transform.count.clamp_min(1)).sqrt().flatten()
     still = spread <= CONSTANT_BELOW * transform.mean.abs().flatten()

@@ -50,7 +50,7 @@ def evaluate(fitted: Fitted, values: Tensor, *, draws: int = 0, seed: int = 0) -
     elbo = -(distortion + rate).double()
     weighed = log_likelihood(model, values, draws, seed) if draws else None
     used = model.latent.used(codes(model, values)) if len(values) > 1 else None
-    bits = 1 / (model.schema.size * math.log(2))
+    bits = 1 / (observed_cells(values) * math.log(2))
     has_bound = model.latent.random
     return Evaluation(
         rows=len(values),
@@ -84,7 +84,7 @@ def distortion_and_rate(model: Model, values: Tensor, seed: int) -> tuple[Tensor
             terms = model.terms(model.batch(raw.to(model.device), noise), 1, noise)
             parts.append(torch.stack([-terms.log_px[0], terms.kl.mean(0).expand(len(raw))]).cpu())
     distortion, rate = torch.cat(parts, 1)
-    return distortion - model.transform.log_det, rate
+    return distortion - model.transform.log_dets(values), rate
 
 
 def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -117,26 +117,33 @@ def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple
             first, second = torch.logsumexp(torch.stack(sums), 0)
             parts.append(torch.stack([first - math.log(draws), (2 * first - second).exp()]).cpu())
     log_px, effective = torch.cat(parts, 1)
-    return log_px + model.transform.log_det, effective
+    return log_px + model.transform.log_dets(values), effective
 
 
 def errors(fitted: Fitted, values: Tensor) -> dict[str, Any]:
-    """Mean squared errors a cell: the model's, its baseline's and the mean's, in the unit of reported errors."""
+    """Mean squared errors an observed cell: the model's, its baseline's and the mean's, in the unit of errors."""
     model = fitted.model
     totals = torch.zeros(3, dtype=torch.float64)
     with torch.inference_mode():
         for raw in values.split(ROWS_AT_ONCE):
             raw = raw.to(model.device)
             z = model.latent.code(model.posterior(clean_input(model, raw)))
-            x = model.transform.comparable(model.transform(raw).x).flatten(1)
-            rebuilt = model.transform.comparable(model.decode(z[None]).mean[0]).flatten(1)
-            own = (x - rebuilt).square().mean(1)
-            others = fitted.baseline.errors(x.cpu()) if fitted.baseline else (own, own)
+            x = model.transform(raw).x
+            own = model.transform.squared_errors(x, model.decode(z[None]).mean[0]).nansum(1) / model.schema.size
+            others = fitted.baseline.errors(model.transform.comparable(x).cpu()) if fitted.baseline else (own, own)
             totals += torch.stack([part.double().sum().cpu() for part in (own, *others)])
-    own_error, pca, mean = (totals / len(values)).tolist()
+    own_error, pca, mean = (totals / len(values) * (model.schema.size / observed_cells(values))).tolist()
     if fitted.baseline is None:
         return {"reconstruction_error": own_error, "pca_error": None, "mean_error": None}
     return {"reconstruction_error": own_error, "pca_error": pca, "mean_error": mean}
+
+
+def observed_cells(values: Tensor) -> float:
+    """Mean number of cells of a raw row that are not missing; at least one in all the rows."""
+    if not values.is_floating_point():
+        return float(values[0].numel())
+    total = sum(int(rows.isfinite().sum()) for rows in values.split(ROWS_AT_ONCE))
+    return max(total, 1) / len(values)
 
 
 def kl_by_unit(model: Model, values: Tensor) -> list[float] | None:

@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from narrows.data.dataset import Dataset, from_array
 from narrows.data.schema import Schema
+from narrows.errors import InputError
 
 
 def first_examples(estimator: BaseEstimator, X: Any, kind: str | None, *, stream: bool = False) -> Dataset:
@@ -44,11 +45,24 @@ def first_examples(estimator: BaseEstimator, X: Any, kind: str | None, *, stream
 
 def further_examples(estimator: BaseEstimator, X: Any, schema: Schema) -> np.ndarray:
     """Check examples against the schema of a trained model: raw rows (n, x) in their stored type; raises as above."""
+    if schema.columns is not None:
+        return _of_mixed_table(X, schema)
     if isinstance(X, Dataset):
         X = X.schema.to_user(X.values)
     if not schema.is_image:
         X = validate_data(estimator, X, reset=False)
     return from_array(X, schema=schema).values
+
+
+def _of_mixed_table(X: Any, schema: Schema) -> np.ndarray:
+    """Cells of a frame as the schema has them; scikit-learn has no words for text and gaps."""
+    if not isinstance(X, Dataset):
+        return from_array(X, schema=schema).values
+    if X.schema.columns != schema.columns:
+        raise InputError(
+            "the data set was read with columns of its own; read it with the model's schema, schema=schema_"
+        )
+    return X.values
 
 
 def _is_image(X: Any) -> bool:

@@ -21,6 +21,8 @@ ROWS_AT_ONCE = 500
 CELLS_AT_ONCE = 4_000_000  # of large images fewer rows at once, so that memory does not grow with them
 SCORE_SEED = 1312
 SCORE_SAMPLES = 16
+IMPUTE_SAMPLES = 100
+IMPUTE_ROUNDS = 2
 
 
 def in_float64(model: Model) -> Model:
@@ -84,7 +86,57 @@ def bounds(model: Model, values: Tensor, samples: int = SCORE_SAMPLES) -> Tensor
         terms = model.terms(batch, k, Noise(SCORE_SEED, model.device, shared=True))
         return (terms.log_px - terms.kl).mean(0)
 
-    return in_chunks(model, values, score, k) + model.transform.log_det
+    nats = in_chunks(model, values, score, k)
+    return nats + model.transform.log_dets(values)
+
+
+def imputed(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> tuple[Tensor, Tensor]:
+    """Fill the gaps of raw rows of a mixed table (n, c), each from the observed cells of its row.
+
+    A number becomes its mean, a category its most probable value, over draws z of q(z | row) that all rows share. The
+    gaps are filled so once from the observed cells, and once more from the row thus filled (after Rezende et al. 2014;
+    further rounds let the model repeat its own errors). A deterministic code is its own only draw.
+
+    Parameters
+    ----------
+    model : Model
+        Of a mixed table.
+    values : Tensor, shape (n, c)
+        Raw rows, NaN where a cell is missing.
+    draws : int
+        Codes drawn for each row.
+
+    Returns
+    -------
+    filled : Tensor, shape (n, c)
+        Raw rows, observed cells as they were.
+    spread : Tensor, shape (n, c)
+        Standard deviation of each filled number given the observed cells, in raw units; 0 elsewhere.
+
+    Raises
+    ------
+    InputError
+        If the model is not one of a mixed table.
+    """
+    if model.schema.columns is None:
+        raise InputError(
+            f"only the gaps of tables can be filled, and the model was trained on {model.schema.describe()}, without a "
+            f"gap; train it on a table with gaps, or give a column its kind, such as --column age=numeric"
+        )
+    at_least("draws", draws, 1)
+    k = draws if model.latent.random else 1
+
+    def fill(raw: Tensor) -> Tensor:
+        gaps, filled, variance = raw.isnan(), raw, torch.zeros_like(raw)
+        for _ in range(IMPUTE_ROUNDS):
+            z = sample(model.posterior(clean_input(model, filled)), k, Noise(SCORE_SEED, model.device, shared=True))
+            mean, variance = model.decode(z).averaged()  # type: ignore[attr-defined]
+            filled = torch.where(gaps, model.transform.inverse(mean).to(raw.dtype), raw)
+        spread = torch.where(gaps, variance.sqrt() * model.transform.scale, 0.0)
+        return torch.stack([filled, spread.to(raw.dtype)], 1)
+
+    filled, spread = in_chunks(model, values, fill, k).unbind(1)
+    return filled, spread
 
 
 def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch.distributions import Distribution
 from narrows import corruptions, gradients, latents, likelihoods, networks, objectives
 from narrows.axes import Corruption, Gradient, Latent, Likelihood, Network, Objective, flat
 from narrows.data.schema import Schema
-from narrows.data.transforms import Transform
+from narrows.data.transforms import transform_for
 from narrows.errors import InputError
 from narrows.noise import Noise
 from narrows.parts import Part, make
@@ -95,13 +96,15 @@ class Model(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             recipe = recipe.fresh()
-            self.transform = Transform(schema, grid=recipe.likelihood.grid, binarize=binarize)
+            self.transform = transform_for(schema, grid=recipe.likelihood.grid, binarize=binarize)
             recipe.check(self.transform.modelled)
             self.network = recipe.network
             self.latent = recipe.latent
             self.likelihood = recipe.likelihood
             self.likelihood.build(self.transform.modelled)
-            self.network.build(schema.shape, self.latent.n_params, self.latent.size, self.likelihood.n_params)
+            self.param_shape = self.likelihood.param_shape(self.transform.modelled)
+            outputs = math.prod(self.param_shape)
+            self.network.build(self.transform.seen_shape, self.latent.n_params, self.latent.size, outputs)
         self.recipe = recipe
         self.matrix_dtype: torch.dtype | None = None
 
@@ -141,7 +144,7 @@ class Model(nn.Module):
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
         with self._matrices():
             params = self.network.decode(flat(z)).to(z.dtype)
-        p: Distribution = self.likelihood(params.view(*z.shape[:2], self.likelihood.n_params, *self.schema.shape))
+        p: Distribution = self.likelihood(params.view(*z.shape[:2], *self.param_shape))
         return p
 
     def terms(self, batch: Batch, k: int, noise: Noise) -> Terms:

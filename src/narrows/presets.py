@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from narrows.axes import Latent, Objective
+from narrows.axes import Latent, Objective, usual_likelihood
 from narrows.data.schema import Schema
 from narrows.errors import InputError, unknown
 from narrows.model import Recipe
-from narrows.parts import axes, kinds, make
+from narrows.parts import kinds, make
 
 SMALLEST_CONV_SIDE = 12
 
@@ -100,6 +100,17 @@ PRESETS: Mapping[str, Preset] = {
             "Im et al. 2017",
             {"latent": "gaussian", "corruption": {"kind": "gaussian", "sigma": 0.3}},
         ),
+        Preset(
+            "imputing",
+            "gaps in tables filled: it learns to tell hidden cells from the others in their row",
+            "Nazabal et al. 2020",
+            {
+                "latent": {"kind": "gaussian", "size": 64},
+                "likelihood": {"kind": "columns", "numeric": "student-t"},
+                "corruption": {"kind": "mask", "rate": 0.25},
+                "objective": {"kind": "elbo", "beta": 0.1},
+            },
+        ),
     )
 }
 
@@ -129,7 +140,7 @@ def choose(preset: str, schema: Schema, settings: Iterable[str] | Mapping[str, A
     for name, value in sorted(pairs, key=lambda pair: "." in pair[0].removesuffix(".kind")):
         axis, _, parameter = name.removesuffix(".kind").partition(".")
         if axis not in specs:
-            raise unknown("axis", axis, axes())
+            raise unknown("axis", axis, specs)
         specs[axis] = {**specs[axis], parameter: value} if parameter else {"kind": value}
     for axis, rule in AUTOMATIC.items():
         if specs[axis]["kind"] == "auto":
@@ -145,11 +156,7 @@ def _network_for(schema: Schema) -> str:
     return "conv" if schema.is_image and min(schema.shape[1:]) >= SMALLEST_CONV_SIDE else "mlp"
 
 
-def _likelihood_for(schema: Schema) -> str:
-    return {"binary": "bernoulli", "levels": "logistic", "counts": "poisson", "reals": "gaussian"}[schema.values]
-
-
-AUTOMATIC = {"network": _network_for, "likelihood": _likelihood_for}
+AUTOMATIC = {"network": _network_for, "likelihood": usual_likelihood}
 
 
 def _gradient_for(specs: Mapping[str, Mapping[str, Any]]) -> str:

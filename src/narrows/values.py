@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +21,25 @@ class Batch:
     Parameters
     ----------
     x : Tensor, shape (n, x)
-        The target, in the likelihood's own unit.
-    seen : Tensor, shape (n, x)
+        The target, in the likelihood's own unit; NaN where the cell of a mixed table is missing.
+    seen : Tensor, shape (n, x), of a mixed table (n, f)
         The standardised, perhaps corrupted, input of the encoder.
+    owner : Tensor, shape (f,), optional
+        Of a mixed table: the cell that each number of ``seen`` tells of.
+    blank : Tensor, shape (f,), optional
+        Of a mixed table: what is seen of a row all of whose cells are missing.
     """
 
     x: Tensor
     seen: Tensor
+    owner: Tensor | None = None
+    blank: Tensor | None = None
+
+    def hide(self, hidden: Tensor) -> Batch:
+        """Hide cells, a mask (n, x), from the encoder: they become 0, the mean; in a mixed table they are missing."""
+        if self.owner is None or self.blank is None:
+            return dataclasses.replace(self, seen=self.seen.masked_fill(hidden, 0.0))
+        return dataclasses.replace(self, seen=torch.where(hidden[:, self.owner], self.blank, self.seen))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from narrows import PRESETS
+from narrows.detection.presets import DETECTORS
 from narrows.parts import axes, kinds
 
 
@@ -26,10 +27,10 @@ def test_parts_are_one_line_each_off_a_terminal(done):
 
 def test_every_listed_choice_is_one_that_set_takes(here, done):
     for row in json.loads(done("presets", "--json")):
-        assert row["preset"] in PRESETS
+        assert row["preset"] in {**PRESETS, **DETECTORS}
         assert row["take it for"]
         assert row["source"]
-        if row["preset"] != "convolutional":
+        if row["preset"] in PRESETS and row["preset"] not in ("convolutional", "imputing"):  # of images and of mixed tables
             choices = ["--set", *row["choices"].split(), "network=mlp", "network.width=8"]
             done("train", "digits", "-o", "m.safetensors", "--minutes", "0.0001", *choices)
 
@@ -53,10 +54,32 @@ def test_schema_of_a_table(here, done):
         "stored_as": "float32",
         "labels": 2,
         "columns": ["a", "b"],
+        "notes": [],
     }
     text = done("data", "d.csv", "--label", "y")
     assert "columns    a, b\n" in text
     assert "stored as  float32\n" in text
+
+
+def test_columns_of_a_mixed_table(here, done):
+    lines = ["when,size,kind,left,same,y", "2020-01-01,1,u,yes,7,p", "2020-01-02,,v,no,7,q", "2020-01-03,2.5,u,yes,7,p"]
+    (here / "d.csv").write_text("\n".join([*lines, "2020-01-04,3,w,yes,7,p"]) + "\n")
+    told = json.loads(done("data", "d.csv", "--label", "y", "--json"))
+    assert [list(row.values()) for row in told] == [
+        ["size", "numeric", "1 to 3", "1", "4"],
+        ["kind", "category", "3 categories; most often u", "0", "4"],
+        ["left", "binary", "no, yes; most often yes", "0", "4"],
+        ["y", "label", "2 different", "", "4"],
+        ["", "note", "column 'when' holds dates or times and was left out", "", ""],
+        ["", "note", "column 'same' never changes and was left out", "", ""],
+    ]
+    assert done("data", "d.csv").splitlines()[0].split() == ["column", "kind", "values", "missing", "rows"]
+
+
+def test_notes_on_a_table_of_numbers(here, done):
+    (here / "d.csv").write_text("a,b,c\n1,2,5\n2,2,6\n")
+    assert json.loads(done("data", "d.csv", "--json"))["notes"] == ["column 'b' never changes and was left out"]
+    assert "column 'b' never changes" in done("data", "d.csv")
 
 
 def test_schema_of_images_and_another_kind_of_values(here, done):

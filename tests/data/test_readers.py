@@ -40,7 +40,7 @@ def test_names_that_no_file_can_have(name: str) -> None:
 
 
 def test_unknown_kind(tmp_path: Path) -> None:
-    for name in ("model.pkl", "data.arff", "x.npy.gz"):
+    for name in ("model.pkl", "data.sas7bdat", "x.npy.gz"):
         (tmp_path / name).write_bytes(b"something else")
         assert "unknown kind" in refusal(tmp_path / name)
         assert ".parquet" in refusal(tmp_path / name)
@@ -51,6 +51,7 @@ def test_unknown_kind(tmp_path: Path) -> None:
     [
         ("digits", {"label": "y"}, "label was given for the named data set 'digits'"),
         ("x.npy", {"key": "x"}, "key names an array of an .npz file"),
+        ("x.npy", {"kinds": {"a": "count"}}, "column says what a column of a table holds"),
         ("x.npy", {"ignore": ["a"]}, "ignore names columns of a table"),
         ("x.npy", {"split": "test"}, "split is for named data sets"),
         ("x.parquet", {"header": False}, "header is for tables of text"),
@@ -93,6 +94,9 @@ FILES = {
     "x.zip": written(lambda stream: zip_of(PNG, stream)),
     "x.csv": b"a,b\n1,4\n2.5,5\n3,6\n",
     "x.csv.gz": gzip.compress(b"a,b\n1,4\n2.5,5\n3,6\n"),
+    "x.arff": b"@relation r\n@attribute a real\n@attribute b {u,v}\n@data\n1,u\n2.5,v\n?,u\n",
+    "x.tsv": b"a\tb\n1\tu\n\tv\n3\tu\n",
+    "x.pq": written(lambda stream: parquet.write_table(TABLE, stream)),
     "x.parquet": written(lambda stream: parquet.write_table(NUMBERS, stream)),
     "x.feather": written(lambda stream: feather.write_feather(NUMBERS, stream)),
     "x.arrow": written(lambda stream: feather.write_feather(NUMBERS, stream, compression="uncompressed")),

@@ -8,7 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from narrows import InputError, Schema, read
-from narrows.data.writers import check_suffix, in_stored_type, write_columns
+from narrows.data.schema import Column, mixed_schema
+from narrows.data.writers import check_suffix, in_stored_type, write_columns, write_table
 
 BYTES = Schema((2,), 0.0, 255.0, 1.0)
 
@@ -76,3 +77,48 @@ def test_nothing_is_left_when_writing_fails(here, suffix, monkeypatch):
         write_columns(np.ones((3, 2)), ["a", "b"], path)
     assert [file.name for file in here.iterdir()] == [path.name]
     assert path.read_text() == "old"
+
+
+MIXED = mixed_schema(
+    (
+        Column("n", "numeric"),
+        Column("k", "category", ("u", 'odd, "v"', "w")),
+        Column("b", "binary", ("0", "2.5")),
+        Column("i", "binary", ("1", "2")),
+        Column("y", "binary", ("false", "true")),
+    )
+)
+NAN = np.nan
+
+
+@pytest.mark.parametrize(
+    ("suffix", "reader"),
+    [
+        (".csv", pyarrow.csv.read_csv),
+        (".parquet", pyarrow.parquet.read_table),
+        (".arrow", lambda path: pyarrow.ipc.open_file(path).read_all()),
+    ],
+)
+def test_mixed_tables(here, suffix, reader):
+    values = np.array([[0.1, 0, 1, 0, 1], [NAN, 1, 0, 1, 0], [1e7, 3, NAN, 2, NAN], [-2, NAN, 1, 0, 1]], np.float32)
+    path = here / f"t{suffix}"
+    write_table(values, MIXED, path, {"score": np.array([1.5, 2, 3, 4])})
+    told = reader(path).to_pydict()
+    assert told["n"] == pytest.approx([0.1, None, 1e7, -2])
+    assert told["k"] == ["u", 'odd, "v"', *(["", ""] if suffix == ".csv" else [None, None])]
+    assert told["b"] == [2.5, 0, None, 2.5]
+    assert told["i"] == [1, 2, None, 1]
+    assert told["y"] == [True, False, None, True]
+    assert told["score"] == [1.5, 2, 3, 4]
+    assert [file.name for file in here.iterdir()] == [path.name]
+
+
+def test_numbers_are_written_as_short_as_they_were_read(here):
+    schema = mixed_schema((Column("n", "numeric"), Column("big", "numeric")))
+    write_table(np.array([[0.1, 2**24 + 1], [3, 5]]), schema, here / "t.csv")
+    assert (here / "t.csv").read_text() == '"n","big"\n0.1,16777217\n3,5\n'
+
+
+def test_a_mixed_table_is_no_array(here):
+    with pytest.raises(InputError, match=r"written as \.csv or \.parquet or \.arrow"):
+        write_table(np.zeros((2, 5)), MIXED, here / "t.npy")

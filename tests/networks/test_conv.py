@@ -16,7 +16,7 @@ SIDE = st.integers(1, 40)
 
 def built(shape, params=1, **settings):
     network = Conv(**{"channels": 2, "hidden": 0, **settings})
-    network.build(shape, features=6, code=3, params=params)
+    network.build(shape, features=6, code=3, outputs=params * math.prod(shape))
     return network
 
 

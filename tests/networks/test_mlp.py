@@ -15,7 +15,7 @@ SHAPES = [(1,), (6,), (2, 3, 4)]
 def built(shape=(6,), **settings):
     torch.manual_seed(0)
     network = Mlp(**{"width": 16, **settings})
-    network.build(shape, features=5, code=3, params=2)
+    network.build(shape, features=5, code=3, outputs=2 * math.prod(shape))
     return network
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from narrows.apps.evaluate import evaluate
-from narrows.apps.train import train
+from narrows.apps.train import Trained, train
 from narrows.apps.use import embed, generate, reconstruct
 from narrows.plan import Plan
 
@@ -78,6 +78,7 @@ def demo(output: Path = Path("demo"), minutes: float = 2.0, seed: int = 0) -> De
     model = output / "model.safetensors"
     test = f"{DATA}:test"
     trained = train(DATA, model, "variational", plan=plan)
+    assert isinstance(trained, Trained)
     measured = evaluate(model, test)
     weighed = evaluate(model, test, draws=100, rows=200)
     made = [

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from narrows.apps.reading import Reading
 from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from narrows.data.dataset import Dataset
+    from narrows.data.schema import Column
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Understood:
         Different labels, where there are labels.
     columns : list of str or None
         Names of the columns of a table.
+    notes : list of str
+        Columns that were left out, and why.
     """
 
     data: str
@@ -57,6 +67,7 @@ class Understood:
     stored_as: str
     labels: int | None
     columns: list[str] | None
+    notes: list[str]
 
 
 def parts() -> Listing:
@@ -75,12 +86,16 @@ def parts() -> Listing:
 
 def presets() -> Listing:
     """List the presets: what each is for, its source, and what it changes from the plain autoencoder."""
+    from narrows.detection.presets import DETECTORS
     from narrows.presets import PRESETS
 
     rows = []
     for row in PRESETS.values():
         choices = " ".join(setting for axis, spec in row.choices.items() for setting in _settings(axis, spec))
         rows.append((row.name, row.when, row.source, choices))
+    for detector in DETECTORS.values():
+        choices = " ".join(view["kind"] for view in detector.views)
+        rows.append((detector.name, detector.when, detector.source, f"views {choices}"))
     return Listing(("preset", "take it for", "source", "choices"), rows)
 
 
@@ -97,8 +112,8 @@ def data(data: str | None = None, values: str | None = None, reading: Reading = 
         How to read the data.
     """
     if data is not None:
-        return _understood(data, values, reading)
-    if values is not None or reading != Reading():
+        return _understood(data, reading.read(data, kind=values), reading.label)
+    if values is not None or any(dataclasses.astuple(reading)):
         raise InputError(
             "there are no data to read with these options; give a file, a folder of images, or a named data set"
         )
@@ -111,19 +126,56 @@ def data(data: str | None = None, values: str | None = None, reading: Reading = 
     return Listing(("name", "train + test", "shape", "what it is", "licence", "where it is"), rows)
 
 
-def _understood(data: str, values: str | None, reading: Reading) -> Understood:
-    dataset = reading.read(data, kind=values)
+def _understood(data: str, dataset: Dataset, label: str | None) -> Listing | Understood:
     schema = dataset.schema
-    return Understood(
-        data=data,
-        rows=len(dataset.values),
-        example=schema.describe(),
-        shape=list(schema.shape),
-        values=schema.values,
-        stored_as=str(dataset.values.dtype),
-        labels=None if dataset.labels is None else len(set(dataset.labels.tolist())),
-        columns=None if schema.names is None else list(schema.names),
-    )
+    labels = None if dataset.labels is None else len(set(dataset.labels.tolist()))
+    if schema.columns is None:
+        return Understood(
+            data=data,
+            rows=len(dataset.values),
+            example=schema.describe(),
+            shape=list(schema.shape),
+            values=schema.values,
+            stored_as=str(dataset.values.dtype),
+            labels=labels,
+            columns=None if schema.names is None else list(schema.names),
+            notes=list(dataset.notes),
+        )
+    rows = [_line(column, dataset.values[:, place]) for place, column in enumerate(schema.columns)]
+    if label is not None:
+        rows.append((label, "label", f"{labels} different", "", str(len(dataset))))
+    rows += [("", "note", note, "", "") for note in dataset.notes]
+    return Listing(("column", "kind", "values", "missing", "rows"), rows)
+
+
+def _line(column: Column, cells: np.ndarray) -> tuple[str, ...]:
+    """A column of a mixed table: name, kind, values, missing cells and rows."""
+    import numpy as np
+
+    present = cells[~np.isnan(cells)]
+    said = _SAID[column.kind](column, present) if len(present) else "none"
+    return column.name, column.kind, said, str(len(cells) - len(present)), str(len(cells))
+
+
+def _range(_column: Column, present: np.ndarray) -> str:
+    return f"{present.min():.6g} to {present.max():.6g}"
+
+
+def _commonest(column: Column, present: np.ndarray) -> str:
+    """How many values there are and which is the most frequent; of two, both."""
+    import numpy as np
+
+    values, most = column.categories, int(np.bincount(present.astype(int)).argmax())
+    named = ", ".join(values) if len(values) == 2 else f"{len(values)} categories"
+    return f"{named}; most often {values[most]}" if most < len(values) else f"{named}; most often others"
+
+
+_SAID: Mapping[str, Callable[[Column, np.ndarray], str]] = {
+    "numeric": _range,
+    "count": _range,
+    "binary": _commonest,
+    "category": _commonest,
+}
 
 
 def _settings(axis: str, spec: object) -> list[str]:

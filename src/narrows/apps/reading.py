@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from narrows.errors import InputError
+
 if TYPE_CHECKING:
     from narrows.data.dataset import Dataset
     from narrows.data.schema import Schema
@@ -24,12 +26,16 @@ class Reading:
         Column of a table to leave out; give the option once for each.
     no_header : bool
         The first line of a CSV file holds data: columns are named c0, c1, ...
+    column : tuple of str, optional
+        What a column of a table holds, NAME=KIND, where it is not what its cells suggest: numeric, count, binary,
+        category or ignore; give the option once for each. A column that would be left out comes back so.
     """
 
     key: str | None = None
     label: str | None = None
     ignore: tuple[str, ...] = ()
     no_header: bool = False
+    column: tuple[str, ...] | None = None
 
     def read(self, data: str, schema: Schema | None = None, kind: str | None = None) -> Dataset:
         """Read ``data`` as the values suggest, as ``kind`` says, or as a trained model's ``schema`` has them."""
@@ -42,5 +48,18 @@ class Reading:
             ignore=self.ignore,
             header=not self.no_header,
             kind=kind,
+            kinds=_kinds(self.column or ()),
             schema=schema,
         )
+
+
+def _kinds(choices: tuple[str, ...]) -> dict[str, str]:
+    """Read NAME=KIND; a name may hold a sign of equality, a kind holds none."""
+    kinds: dict[str, str] = {}
+    for choice in choices:
+        name, sign, kind = choice.rpartition("=")
+        if not (name and sign and kind):
+            raise InputError(f"--column was given as {choice!r}; it takes NAME=KIND, such as age=numeric")
+        if kinds.setdefault(name, kind) != kind:
+            raise InputError(f"--column was given two kinds for {name!r}, {kinds[name]} and {kind}; choose one")
+    return kinds

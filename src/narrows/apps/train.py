@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from narrows.apps.detect import TrainedDetector, train_detector
 from narrows.apps.reading import Reading
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
 from narrows.errors import InputError
 from narrows.plan import Plan
-
-if TYPE_CHECKING:
-    import numpy as np
-
-NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,8 @@ class Trained:
         The objective, in nats per example: over the last interval, and the lowest on held-out rows.
     findings : list of str
         What the doctor found.
+    notes : list of str
+        Columns that were left out, and why.
     """
 
     model: str
@@ -62,6 +58,7 @@ class Trained:
     training_nats: float | None
     held_out_nats: float | None
     findings: list[str]
+    notes: list[str]
 
 
 def train(
@@ -72,7 +69,8 @@ def train(
     values: str | None = None,
     reading: Reading = Reading(),  # noqa: B008  frozen
     plan: Plan = Plan(),  # noqa: B008  frozen
-) -> Trained:
+    contaminated: bool = False,
+) -> Trained | TrainedDetector:
     """Train a model on your own images or table, and write it as one file.
 
     Parameters
@@ -82,7 +80,7 @@ def train(
     output : Path
         The model file to write, by custom with the suffix .safetensors.
     preset : str
-        Which kind of autoencoder (see narrows presets).
+        Which kind of autoencoder, or detector of anomalies (see narrows presets).
     settings : tuple of str
         Change single choices of the preset, such as latent=gaussian latent.size=32 (see narrows parts).
     values : {"binary", "levels", "counts", "reals"}, optional
@@ -91,12 +89,20 @@ def train(
         How to read the data.
     plan : Plan
         How to train.
+    contaminated : bool
+        For a detector: anomalies may be among the rows, and no false-alarm rate is promised.
     """
     plan.check()
     check_target(output, inputs=[data])
     _check_side_outputs(plan, data)
     dataset = reading.read(data, kind=values)
-    _refuse_constant_columns(dataset.values, dataset.schema.names)
+
+    from narrows.detection.presets import DETECTORS
+
+    if preset in DETECTORS:
+        return train_detector(dataset, output, preset, contaminated, settings, plan)
+    if contaminated:
+        raise InputError(f"--contaminated is for detectors, and {preset} is none; leave it out, or --preset detector")
 
     from narrows.fit import fit
     from narrows.model import parameters_in
@@ -122,6 +128,7 @@ def train(
         findings=[
             f"{finding['name']}: {finding['what']}; {finding['remedy']}" for finding in fitted.record["findings"]
         ],
+        notes=list(dataset.notes),
     )
 
 
@@ -130,15 +137,3 @@ def _check_side_outputs(plan: Plan, data: str) -> None:
         check_target(plan.log, inputs=[data])
     if plan.checkpoint is not None and plan.checkpoint.exists() and not plan.checkpoint.is_dir():
         raise InputError(f"{plan.checkpoint} is a file; give --checkpoint a folder")
-
-
-def _refuse_constant_columns(values: np.ndarray, names: tuple[str, ...] | None) -> None:
-    """Named columns that never change are more likely a mistake than a wish."""
-    if names is None:
-        return
-    constant = [name for name, same in zip(names, (values == values[:1]).all(0), strict=True) if same]
-    if constant and len(constant) < len(names):  # the fit refuses rows that are all the same, or a single one
-        more = len(constant) - NAMED
-        shown = ", ".join(constant[:NAMED]) + (f" and {more} more" if more > 0 else "")
-        options = " ".join(f"--ignore {shlex.quote(name)}" for name in constant[:NAMED])
-        raise InputError(f"columns that never change tell nothing: {shown}; leave them out with {options}")

@@ -140,6 +140,8 @@ def embed(model: Path, data: str, output: Path, reading: Reading = Reading()) ->
 def _suffixes(schema: Schema) -> tuple[str, ...]:
     from narrows.data.writers import TABLE_WRITERS
 
+    if schema.columns is not None:
+        return tuple(TABLE_WRITERS)
     return (".png", ".npy") if schema.is_image else (".npy", *TABLE_WRITERS)
 
 
@@ -148,7 +150,9 @@ def _write(values: np.ndarray, schema: Schema, path: Path) -> Written:
     from narrows.data import writers
 
     values = schema.to_user(writers.in_stored_type(values, schema))
-    if schema.is_image:
+    if schema.columns is not None:
+        writers.write_table(values, schema, path)
+    elif schema.is_image:
         writers.write_npy(values, path)
     else:
         writers.write_columns(values, list(schema.names or [f"c{i}" for i in range(values.shape[1])]), path)

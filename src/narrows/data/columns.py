@@ -1,22 +1,32 @@
-"""From an Arrow table to a matrix of numbers: which columns, in which order, and whether they hold numbers."""
+"""From an Arrow table to a matrix of numbers: which columns, in which order, and what stands for their cells."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from narrows.data.arrow import cells_of, is_number, no_numbers, plain_numbers
+from narrows.data.cells import Cells
+from narrows.data.kinds import (
+    CONSTANT,
+    checked_kinds,
+    column_of,
+    encoded,
+    notes_of,
+    reason_to_leave_out,
+    suggested,
+)
+from narrows.data.matrices import float_matrix, stacked
+from narrows.data.schema import Column, ColumnKind, Schema
 from narrows.data.wording import brief, listed, nearest, short
 from narrows.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\s*[+-]?(nan|inf|infinity)\s*|\s*", re.IGNORECASE)
-_MISSING = {"", "NA", "N/A", "#N/A", "NULL", "null", "n/a", "None"}
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,17 @@ class Raw:
         Column names, where the source has them.
     labels : array, shape (n,), or None
         One label an example, where the source has them.
+    columns : tuple of Column or None
+        Of a mixed table: what its columns hold. ``values`` are then checked, and floats as `Column` has them.
+    notes : tuple of str
+        What was left out, and why.
     """
 
     values: np.ndarray
     names: tuple[str, ...] | None = None
     labels: np.ndarray | None = None
+    columns: tuple[Column, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def table_of(frame: object) -> pa.Table:
@@ -63,10 +79,11 @@ def raw_columns(
     what: str = "the table",
     label: str | None = None,
     ignore: Sequence[str] = (),
-    wanted: tuple[str, ...] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    schema: Schema | None = None,
     positional: bool = False,
 ) -> Raw:
-    """Take labels and ignored columns out of a table, and stack the others.
+    """Take labels and ignored columns out of a table, and make a matrix of the others.
 
     Parameters
     ----------
@@ -78,36 +95,56 @@ def raw_columns(
         Column that holds the labels.
     ignore : sequence of str
         Columns to drop.
-    wanted : tuple of str, optional
-        The columns a trained model takes, in its order; all other columns are dropped.
+    kinds : mapping of str to str, optional
+        What columns hold, where it is not what their cells suggest: a kind of column, or ``ignore``.
+    schema : Schema, optional
+        Of a trained model: its columns in its order, all others dropped.
     positional : bool
         Whether the names are made up, so that as many columns as wanted may stand for them.
 
     Returns
     -------
     Raw
-        Numbers as float64; as uint8 or bool where every column is.
+        Numbers as float64, or as uint8 or bool where every column is; the columns of a mixed table as `Column` has
+        them.
 
     Raises
     ------
     InputError
-        If a name is unknown or occurs twice, or a column holds something else than numbers.
+        If a name is unknown or occurs twice, or a column does not hold what it should.
     """
     present = list(table.column_names)
     _refuse_repeated(present, what)
-    for name in (*ignore, *((label,) if label is not None else ())):
+    said, dropped = checked_kinds(kinds or {}, what)
+    taken = {*ignore, *dropped, *((label,) if label is not None else ())}
+    _refuse_unknown((*ignore, *((label,) if label is not None else ()), *(kinds or {})), present, what)
+    for name in taken & said.keys():
+        raise InputError(f"the column {short(name)} of {what} was given a kind and is kept from the model; choose one")
+    taken |= _index_columns(table) - said.keys()
+    names = tuple(name for name in present if name not in taken)
+    if schema is not None and schema.names is not None:
+        names = matched(names, schema.names, what, positional)
+    if not names:
+        raise InputError(f"{what} has no column left to learn from; its columns are {listed(present)}: ignore fewer")
+    if not table.num_rows:
+        raise InputError(f"{what} has names and no rows; give at least one example, one row each")
+    labels = None if label is None else _labels(table.column(label))
+    return dataclasses.replace(_matrix_of(table.select(names), schema, said, what), labels=labels)
+
+
+def _matrix_of(table: pa.Table, schema: Schema | None, said: Mapping[str, ColumnKind], what: str) -> Raw:
+    if schema is not None:
+        return _as_trained(table, schema, what)
+    matrix = None if said else _all_numbers(table)
+    return _mixed(table, said, what) if matrix is None else _moving(matrix, tuple(table.column_names))
+
+
+def _refuse_unknown(names: Sequence[str], present: list[str], what: str) -> None:
+    for name in names:
         if name not in present:
             raise InputError(
                 f"{what} has no column {short(name)}; its columns are {listed(present)}{nearest(name, present)}"
             )
-    taken = {*ignore, label, *_index_columns(table)}
-    names = tuple(name for name in present if name not in taken)
-    if wanted is not None:
-        names = matched(names, wanted, what, positional)
-    if not names:
-        raise InputError(f"{what} has no column left to learn from; its columns are {listed(present)}: ignore fewer")
-    labels = None if label is None else _labels(table.column(label))
-    return Raw(_stack([_numbers(table.column(name), name, what) for name in names]), wanted or names, labels)
 
 
 def _refuse_repeated(names: list[str], what: str) -> None:
@@ -146,53 +183,76 @@ def matched(names: tuple[str, ...], wanted: tuple[str, ...], what: str, position
     )
 
 
-def _stack(columns: list[np.ndarray]) -> np.ndarray:
-    kinds = {column.dtype for column in columns}
-    dtype = kinds.pop() if len(kinds) == 1 else np.dtype(np.float64)
-    matrix = np.empty((len(columns[0]), len(columns)), dtype)
-    for place, column in enumerate(columns):
-        matrix[:, place] = column
-    return matrix
+# --- tables of numbers -----------------------------------------------------------------------------------------------
 
 
-def _numbers(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
-    """One column as uint8, bool or float64, with NaN where a cell is missing."""
-    import pyarrow as pa
+def _all_numbers(table: pa.Table) -> np.ndarray | None:
+    """The matrix of a table of nothing but numbers, or nothing but booleans, without a gap; None of any other."""
+    from pyarrow import types
 
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    kind = column.type
-    if column.null_count == 0 and (kind == pa.uint8() or kind == pa.bool_()):
-        return np.asarray(column.to_numpy())
-    if pa.types.is_boolean(kind):
-        column = column.cast(pa.uint8())
-    elif not any(
-        is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-    ):
-        row, value = _first_text(column)
-        raise InputError(
-            f"{what} holds {_spoken(kind)} where numbers belong: column {short(name)} has {short(value)} in row {row} "
-            f"(counted from 0); ignore the column, take it as the label, or write it as numbers"
-        )
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    kinds = [getattr(kind, "value_type", kind) if types.is_dictionary(kind) else kind for kind in table.schema.types]
+    if not all(map(is_number, kinds)) and not all(map(types.is_boolean, kinds)):
+        return None
+    if any(column.null_count for column in table.columns):
+        return None
+    matrix = stacked([plain_numbers(table.column(name), name, "") for name in table.column_names])
+    return None if matrix.dtype.kind == "f" and np.isnan(matrix).any() else matrix
 
 
-def _spoken(kind: pa.DataType) -> str:
-    """What a person calls an Arrow type."""
-    return "text" if "string" in str(kind) else f"{kind} values"
+def _moving(matrix: np.ndarray, names: tuple[str, ...]) -> Raw:
+    """Numbers without the columns that never change; where none does, it is for the training to say so."""
+    low = matrix.min(0)
+    still = (low == matrix.max(0)) & np.isfinite(low)
+    if still.all() or not still.any():
+        return Raw(matrix, names)
+    left = {name: CONSTANT for name, constant in zip(names, still, strict=True) if constant}
+    return Raw(matrix[:, ~still], tuple(name for name in names if name not in left), notes=notes_of(left))
 
 
-def _first_text(column: pa.ChunkedArray) -> tuple[int, object]:
-    """Row and value of the first cell that is no number."""
-    first: tuple[int, object] | None = None
-    for row, scalar in enumerate(column):
-        cell: Any = scalar.as_py()
-        if cell is None:
-            continue
-        first = first or (row, cell)
-        if not isinstance(cell, str) or not (cell in _MISSING or _NUMBER.fullmatch(cell)):
-            return row, cell
-    return first or (0, None)
+# --- mixed tables ----------------------------------------------------------------------------------------------------
+
+
+def _mixed(table: pa.Table, said: Mapping[str, ColumnKind], what: str) -> Raw:
+    """A table whose columns have kinds of their own: those said, else those that the cells suggest."""
+    found = {name: _cells(table.column(name), name, what) for name in table.column_names}
+    found = {name: cells if name in said else cells.settled() for name, cells in found.items()}
+    reasons = {name: reason_to_leave_out(cells) for name, cells in found.items() if name not in said}
+    left = {name: reason for name, reason in reasons.items() if reason is not None}
+    if len(left) == len(found):  # it is for the training to say that nothing changes
+        left = {name: reason for name, reason in left.items() if reason != CONSTANT}
+    notes = notes_of(left)
+    if len(left) == len(found):
+        raise InputError(f"{what} has no column left to learn from: {'; '.join(notes)}; give a kind to one of them")
+    kept = {name: cells for name, cells in found.items() if name not in left}
+    columns = tuple(column_of(name, said.get(name, suggested(cells)), cells, what) for name, cells in kept.items())
+    values = [encoded(column, cells, what) for column, cells in zip(columns, kept.values(), strict=True)]
+    odd = {name: cells.odd_one() for name, cells in found.items() if name not in said}
+    notes += tuple(
+        f"column {short(name)} holds {short(found[name].at(row))} in row {row} where nearly all cells are numbers, and "
+        f"was read as text"
+        for name, row in odd.items()
+        if row is not None
+    )
+    return Raw(float_matrix(values), tuple(kept), columns=columns, notes=notes)
+
+
+def _as_trained(table: pa.Table, schema: Schema, what: str) -> Raw:
+    """The columns of a trained model, whose names stand in the schema."""
+    names = schema.names or tuple(table.column_names)
+    if schema.columns is None:
+        return Raw(stacked([plain_numbers(table.column(name), name, what) for name in table.column_names]), names)
+    values = [
+        encoded(column, _cells(cells, column.name, what), what)
+        for column, cells in zip(schema.columns, table.columns, strict=True)
+    ]
+    return Raw(float_matrix(values), names, columns=schema.columns)
+
+
+def _cells(column: pa.ChunkedArray, name: str, what: str) -> Cells:
+    cells = cells_of(column)
+    if cells is None:
+        raise no_numbers(column, name, what)
+    return cells
 
 
 def _labels(column: pa.ChunkedArray) -> np.ndarray:
@@ -201,7 +261,10 @@ def _labels(column: pa.ChunkedArray) -> np.ndarray:
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    labels = np.asarray(column.to_numpy())
-    if labels.dtype != object:
-        return labels
-    return np.array(["" if label is None else str(label) for label in column.to_pylist()])
+    if not pa.types.is_string(column.type):
+        labels = np.asarray(column.to_numpy())
+        if labels.dtype != object:
+            return labels
+        return np.array(["" if label is None else str(label) for label in column.to_pylist()])
+    texts = column.fill_null("").combine_chunks().dictionary_encode()
+    return np.array(texts.dictionary.to_pylist())[texts.indices.to_numpy()]

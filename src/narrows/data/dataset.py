@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from narrows.data.columns import Raw, matched, raw_columns, table_of
-from narrows.data.schema import Schema, infer_schema
+from narrows.data.kinds import checked_matrix
+from narrows.data.matrices import whole_and_large
+from narrows.data.schema import Schema, infer_schema, mixed_schema
 from narrows.data.wording import brief, short
 from narrows.errors import InputError
 
-# Every whole number up to here is a float32, or a float64.
-_EXACT_IN_FLOAT32 = 2**24
-_EXACT_IN_FLOAT64 = 2**53
 _SPOKEN = {
     "U": "text",
     "S": "bytes",
@@ -35,19 +35,22 @@ class Dataset:
     values : array, shape (n, *schema.shape)
         The cells in the unit of the data, as they are stored: uint8 where the grid fits into a byte (and
         for 8-bit data of any kind), uint16 for deeper images, else float32; float64 only for whole numbers
-        that float32 cannot hold.
+        that float32 cannot hold. Of a mixed table as `Column` has them: NaN where a cell is missing.
     schema : Schema
         Shape and grid of an example.
     labels : array, shape (n,), or None
         One label an example; numbers or text.
     source : str
         Where the examples came from, for a person.
+    notes : tuple of str
+        Columns of a table that were left out, and why.
     """
 
     values: np.ndarray
     schema: Schema
     labels: np.ndarray | None
     source: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -80,7 +83,7 @@ def from_array(
         Where the values came from, for messages.
     schema : Schema, optional
         Schema of a trained model: columns are put into its order by name, images into its layout, and the
-        cells must lie on its grid.
+        cells must lie on its grid. An array for a mixed schema is such a matrix as `Column` describes.
 
     Returns
     -------
@@ -90,39 +93,63 @@ def from_array(
     Raises
     ------
     InputError
-        If there is no example, a cell is no finite number, or the data do not fit ``schema`` or ``kind``.
+        If there is no example, a cell is no finite number, or the data do not fit ``schema`` or ``kind``. A frame may
+        be a mixed table, whose cells may be text or missing.
     """
-    what = "the array" if source == "array" else short(source)
+    what = _spoken(source)
+    found = _raw(values, tuple(names) if names is not None else None, what, schema)
+    found = dataclasses.replace(found, labels=None if labels is None else _array(labels, "the array of labels"))
+    return from_raw(found, kind=kind, source=source, schema=schema)
+
+
+def from_raw(found: Raw, *, kind: str | None, source: str, schema: Schema | None) -> Dataset:
+    """Check what a reader found, as `from_array` does."""
+    what = _spoken(source)
     if kind is not None and schema is not None:
         raise InputError(
             f"the kind of values {kind!r} was given with a trained model's schema, which states it; leave it out"
         )
-    wanted = None if schema is None else schema.names
-    found = _raw(values, tuple(names) if names is not None else None, what, wanted)
-    cells = _finite(_numeric(found.values, what), found.names, what)
+    if found.columns is not None and kind is not None:
+        raise InputError(
+            f"the kind of values {kind!r} was given for {what}, whose columns have kinds of their own; leave it out, "
+            f"or give the kind of a column (kinds=, --column NAME=KIND)"
+        )
+    cells, schema = _cells(found, kind, schema, what)
+    labels = _checked_labels(found.labels, len(cells), what)
+    return Dataset(cells, schema, labels, source, found.notes)
+
+
+def _spoken(source: str) -> str:
+    return "the array" if source == "array" else short(source)
+
+
+def _cells(found: Raw, kind: str | None, schema: Schema | None, what: str) -> tuple[np.ndarray, Schema]:
+    """The cells in their stored type, and what they are."""
+    if found.columns is not None:
+        return found.values, schema or mixed_schema(found.columns)
+    _refuse_no_examples(found.values, what)
+    cells = _numeric(found.values, what)
+    if schema is not None and schema.columns is not None:
+        return checked_matrix(cells, schema.columns, what), schema
+    cells = _finite(cells, found.names, what)
     if schema is None:
         schema = _inferred(cells, found.names, kind, what)
         cells = schema.from_user(cells)
     else:
         cells = _fitted(cells, schema, what)
-    return Dataset(_stored(cells, schema), schema, _checked_labels(labels, len(cells), what), source)
+    return _stored(cells, schema), schema
 
 
-def _raw(values: Any, names: tuple[str, ...] | None, what: str, wanted: tuple[str, ...] | None) -> Raw:
+def _raw(values: Any, names: tuple[str, ...] | None, what: str, schema: Schema | None) -> Raw:
     """An array with its names, columns in the wanted order."""
     if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
         table = table_of(values)
         table = table if names is None else table.rename_columns(_checked_names(names, table.num_columns, what))
-        return raw_columns(table, what=what, wanted=wanted)
+        return raw_columns(table, what=what, schema=schema)
     array = _array(values, what)
     if array.ndim == 0:
         raise InputError(
             f"{what} is a {type(values).__name__}; give an array, a frame, a file's name or a named data set"
-        )
-    if array.ndim < 2 or array.size == 0:
-        raise InputError(
-            f"{what} has the shape {array.shape}; give at least one example of at least one cell, examples first: "
-            f"(examples, columns) or (examples, height, width)"
         )
     if names is None:
         return Raw(array)
@@ -131,10 +158,18 @@ def _raw(values: Any, names: tuple[str, ...] | None, what: str, wanted: tuple[st
             f"column names were given for examples of shape {array.shape[1:]}; only vectors have them: leave them out"
         )
     names = _checked_names(names, array.shape[1], what)
-    if wanted is None:
+    if schema is None or schema.names is None:
         return Raw(array, names)
-    wanted = matched(names, wanted, what, positional=False)
+    wanted = matched(names, schema.names, what, positional=False)
     return Raw(array[:, [names.index(name) for name in wanted]], wanted)
+
+
+def _refuse_no_examples(values: np.ndarray, what: str) -> None:
+    if values.ndim < 2 or values.size == 0:
+        raise InputError(
+            f"{what} has the shape {values.shape}; give at least one example of at least one cell, examples first: "
+            f"(examples, columns) or (examples, height, width)"
+        )
 
 
 def _checked_names(names: tuple[str, ...], columns: int, what: str) -> tuple[str, ...]:
@@ -190,20 +225,14 @@ def _finite(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> np.
         bad = good.size - int(good.sum())
         raise InputError(
             f"{what} holds NaN or infinite values in {bad} cell{'s' if bad > 1 else ''}, the first in row "
-            f"{int(where[0])}, column {column} (counted from 0): missing values are not supported by this verb yet; "
+            f"{int(where[0])}, column {column} (counted from 0): an array may hold no gaps; "
             f"fill or drop them"
         )
     with np.errstate(over="ignore"):
         single = values.astype(np.float32, copy=False)
     if not np.isfinite(single).all():
         raise InputError(f"{what} holds values up to {np.abs(values).max():.3g}, beyond 3.4e38; rescale the data")
-    return values if _whole_and_large(values) else single
-
-
-def _whole_and_large(values: np.ndarray) -> bool:
-    """Whether these are whole numbers, as tables of integers are, some of which float32 would round."""
-    largest = max(float(values.max()), -float(values.min()))
-    return _EXACT_IN_FLOAT32 < largest <= _EXACT_IN_FLOAT64 and bool((values == np.floor(values)).all())
+    return values if whole_and_large(values) else single
 
 
 def _inferred(values: np.ndarray, names: tuple[str, ...] | None, kind: str | None, what: str) -> Schema:
@@ -251,14 +280,13 @@ def _stored(values: np.ndarray, schema: Schema) -> np.ndarray:
         return values.astype(np.uint8, copy=False)
     if values.dtype == np.uint16 and schema.is_image:
         return values
-    large = values.dtype.kind in "iuf" and _whole_and_large(values)
+    large = values.dtype.kind in "iuf" and whole_and_large(values)
     return values.astype(np.float64 if large else np.float32, copy=False)
 
 
-def _checked_labels(labels: object | None, rows: int, what: str) -> np.ndarray | None:
-    if labels is None:
+def _checked_labels(array: np.ndarray | None, rows: int, what: str) -> np.ndarray | None:
+    if array is None:
         return None
-    array = _array(labels, "the array of labels")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (rows,):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from narrows.data import arrays, images, named, tables
+from narrows.data.arff import read_arff
 from narrows.data.columns import Raw, raw_columns, table_of
-from narrows.data.dataset import Dataset, from_array
+from narrows.data.dataset import Dataset, from_array, from_raw
 from narrows.data.idx import is_idx, read_idx
 from narrows.data.schema import Schema
 from narrows.data.wording import listed, nearest, short
@@ -31,11 +32,18 @@ class _Request:
     ignore: tuple[str, ...]
     header: bool
     split: str
-    wanted: tuple[str, ...] | None
+    kinds: Mapping[str, str]
+    schema: Schema | None
 
     def options(self) -> set[str]:
         """Names of the options that were given."""
-        given = {"key": self.key, "label": self.label, "ignore": self.ignore, "header": not self.header}
+        given = {
+            "key": self.key,
+            "label": self.label,
+            "ignore": self.ignore,
+            "header": not self.header,
+            "column": self.kinds,
+        }
         return {name for name, value in given.items() if value} | ({"split"} if self.split != "train" else set())
 
 
@@ -57,6 +65,10 @@ def _text(request: _Request) -> Raw:
     return _columns(tables.read_text_table(request.path, request.header), request)
 
 
+def _arff(request: _Request) -> Raw:
+    return _columns(read_arff(request.path), request)
+
+
 def _parquet(request: _Request) -> Raw:
     return _columns(tables.read_parquet(request.path), request)
 
@@ -71,12 +83,13 @@ def _columns(table: pa.Table, request: _Request, what: str | None = None) -> Raw
         what=what or short(str(request.path)),
         label=request.label,
         ignore=request.ignore,
-        wanted=request.wanted,
+        kinds=request.kinds,
+        schema=request.schema,
         positional=not request.header,
     )
 
 
-_COLUMNS = frozenset({"label", "ignore"})
+_COLUMNS = frozenset({"label", "ignore", "column"})
 _IDX = _Format("an IDX file", (), lambda request: Raw(read_idx(request.path)))
 _FOLDER = _Format("a folder of images", (), lambda request: Raw(images.read_folder(request.path)))
 _FORMATS = (
@@ -85,6 +98,7 @@ _FORMATS = (
     _Format("a zip file of images", (".zip",), lambda request: Raw(images.read_zip(request.path))),
     _Format("an image", images.SUFFIXES, lambda request: Raw(images.read_image(request.path))),
     _Format("a table of text", (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), _text, _COLUMNS | {"header"}),
+    _Format("an ARFF file", (".arff", ".arff.gz"), _arff, _COLUMNS),
     _Format("a Parquet file", (".parquet", ".pq"), _parquet, _COLUMNS),
     _Format("an Arrow file", (".arrow", ".arrows", ".ipc", ".feather"), _arrow, _COLUMNS),
 )
@@ -98,6 +112,7 @@ def read(
     ignore: Sequence[str] = (),
     header: bool = True,
     kind: str | None = None,
+    kinds: Mapping[str, str] | None = None,
     schema: Schema | None = None,
     split: str = "train",
 ) -> Dataset:
@@ -107,9 +122,10 @@ def read(
     ----------
     source : str, path, array or frame
         Name of a data set (``fashion-sample``, ``digits``, ``fashion-mnist``, ``mnist``; ``:test`` after it takes the
-        test split); a file (.npy, .npz or ``file.npz:key``, IDX, an image, a zip of images, CSV, TSV, Parquet,
+        test split); a file (.npy, .npz or ``file.npz:key``, IDX, an image, a zip of images, CSV, TSV, ARFF, Parquet,
         Arrow, Feather); a folder of images; a pandas, polars or Arrow frame; an array. A named data set comes
-        before a file of the same name: write ``./digits`` for the latter.
+        before a file of the same name: write ``./digits`` for the latter. A table of anything but numbers without a
+        gap is a mixed one, whose columns have each a kind.
     key : str, optional
         Which array of an ``.npz`` file.
     label : str, optional
@@ -120,6 +136,8 @@ def read(
         Whether the first line of a CSV file holds names; without it columns are ``c0``, ``c1`` ...
     kind : {"binary", "levels", "counts", "reals"}, optional
         Overrides the kind of values that the data suggest.
+    kinds : mapping of str to {"numeric", "count", "binary", "category", "ignore"}, optional
+        Overrides the kind that the cells of a column suggest; a column that would be left out comes back so.
     schema : Schema, optional
         Schema of a trained model, which the data must fit; other columns than the model's are dropped.
     split : {"train", "test"}
@@ -133,13 +151,14 @@ def read(
     Raises
     ------
     InputError
-        If there is no such source, or it is damaged, holds something else than numbers, or does not fit.
+        If there is no such source, or it is damaged, holds what no model takes, or does not fit.
     """
     if split not in named.SPLITS:
         raise InputError(f"unknown split {short(split)}; allowed are {listed(named.SPLITS)}")
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    wanted = None if schema is None else schema.names
-    request = _Request(Path(), key, label, ignored, header, split, wanted)
+    if kinds and schema is not None:
+        raise InputError("kinds of columns were given with a trained model's schema, which states them; leave them out")
+    request = _Request(Path(), key, label, ignored, header, split, kinds or {}, schema)
     try:
         if isinstance(source, (str, os.PathLike)):
             return _located(os.fspath(source), request, kind, schema)
@@ -152,7 +171,7 @@ def read(
 def _checked(found: object, kind: str | None, schema: Schema | None, source: str) -> Dataset:
     if not isinstance(found, Raw):
         return from_array(found, kind=kind, schema=schema, source=source)
-    return from_array(found.values, names=found.names, labels=found.labels, kind=kind, schema=schema, source=source)
+    return from_raw(found, kind=kind, schema=schema, source=source)
 
 
 def _located(text: str, request: _Request, kind: str | None, schema: Schema | None) -> Dataset:
@@ -188,6 +207,8 @@ def _format_of(path: Path) -> _Format:
             return form
     if "idx" in name or is_idx(path):
         return _IDX
+    if tables.is_text_table(path):  # such as kddcup.data.gz
+        return next(form for form in _FORMATS if form.read is _text)
     suffixes = ", ".join(suffix for form in _FORMATS for suffix in form.suffixes)
     raise InputError(
         f"{short(str(path))} is of an unknown kind; give a folder of images, an IDX file or one of {suffixes}"
@@ -203,6 +224,7 @@ def _refuse_options(request: _Request, allowed: frozenset[str], what: str) -> No
             "label": "label names a column of a table",
             "ignore": "ignore names columns of a table",
             "header": "header is for tables of text",
+            "column": "column says what a column of a table holds",
             "split": "split is for named data sets",
         }[unheeded[0]]
         raise InputError(f"{unheeded[0]} was given for {what}; {meaning}: leave it out")

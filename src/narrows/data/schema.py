@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -162,6 +163,12 @@ class Schema:
         return cls(**{**record, "shape": tuple(record["shape"]), "high": high, "names": names, "columns": columns})
 
 
+def mixed_schema(columns: tuple[Column, ...]) -> Schema:
+    """Make the schema of a mixed table of these columns."""
+    names = tuple(column.name for column in columns)
+    return Schema((len(columns),), 0.0, 0.0, 0.0, names=names, columns=columns)
+
+
 def infer_schema(values: np.ndarray, *, names: tuple[str, ...] | None = None, kind: str | None = None) -> Schema:
     """Read the schema off an array of examples.
 
@@ -219,30 +226,45 @@ def _only(values: np.ndarray, low: float, high: float) -> bool:
     return all(bool(((chunk == low) | (chunk == high)).all()) for chunk in chunks)
 
 
-def _binary_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float]:
+def _reals_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float]:
+    return low, high, 0.0
+
+
+def _binary_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float] | None:
     if values.dtype == bool:
         return 0.0, 1.0, 1.0
-    if low == high or not _only(values, low, high):
-        raise InputError(
-            f"binary data hold two distinct values; these run from {low:g} to {high:g}: take --values reals"
-        )
-    return low, high, high - low
+    return (low, high, high - low) if low < high and _only(values, low, high) else None
+
+
+def _counts_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float] | None:
+    return (0.0, float("inf"), 1.0) if low >= 0 and _whole(values) else None
+
+
+def _levels_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float] | None:
+    if values.dtype == np.uint8:
+        return 0.0, 255.0, 1.0
+    return (low, high, 1.0) if high - low < MAX_LEVELS and _whole(values) else None
+
+
+def _whole(values: np.ndarray) -> bool:
+    return values.dtype.kind in "ui" or bool((values == np.floor(values)).all())
+
+
+# What each kind of values is, and the grid of values that are of it.
+_GRIDS: Mapping[str, tuple[str, Callable[[np.ndarray, float, float], tuple[float, float, float] | None]]] = {
+    "binary": ("binary data hold two distinct values", _binary_grid),
+    "levels": (f"levels are at most {MAX_LEVELS} neighbouring whole numbers", _levels_grid),
+    "counts": ("counts are whole numbers from 0", _counts_grid),
+    "reals": ("reals are numbers", _reals_grid),
+}
 
 
 def _grid(values: np.ndarray, kind: str, low: float, high: float) -> tuple[float, float, float]:
     """Low end, high end and step of the grid that ``kind`` means for these values."""
-    if kind == "reals":
-        return low, high, 0.0
-    if kind == "binary":
-        return _binary_grid(values, low, high)
-    whole = values.dtype.kind in "ui" or bool((values == np.floor(values)).all())
-    if kind == "counts" and whole and low >= 0:
-        return 0.0, float("inf"), 1.0
-    if kind == "levels" and values.dtype == np.uint8:
-        return 0.0, 255.0, 1.0
-    if kind == "levels" and whole and high - low < MAX_LEVELS:
-        return low, high, 1.0
-    allowed = {"counts": "whole numbers from 0", "levels": f"at most {MAX_LEVELS} neighbouring whole numbers"}
-    if kind not in allowed:
+    if kind not in _GRIDS:
         raise InputError(f"unknown kind of values {kind!r}; allowed are binary, levels, counts and reals")
-    raise InputError(f"{kind} are {allowed[kind]}; these values run from {low:g} to {high:g}: take --values reals")
+    meaning, grid_of = _GRIDS[kind]
+    grid = grid_of(values, low, high)
+    if grid is None:
+        raise InputError(f"{meaning}; these run from {low:g} to {high:g}: take --values reals")
+    return grid

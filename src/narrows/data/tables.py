@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from narrows.data.arrow import MISSING
+from narrows.data.cells import MISSING_AMONG_NUMBERS
 from narrows.data.limits import BoundedReader, refuse_bomb
 from narrows.data.wording import brief, short
 from narrows.errors import InputError
@@ -41,7 +43,7 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
 
     name, separator = str(path), ","
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             head = stream.read(_HEAD) or b""
         separator = _separator(_first_line(head, name), path)
         table = _parsed(path, header, separator)
@@ -55,8 +57,9 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
             f"{short(name)} cannot be read as a table ({brief(error)}); write it again, as UTF-8"
         ) from error
     if not header:
+        _refuse_names_as_data(table, name)
         return table.rename_columns([f"c{place}" for place in range(len(names))])
-    _refuse_data_as_names(names, name)
+    _refuse_data_as_names(table, name)
     return table
 
 
@@ -109,10 +112,22 @@ def read_arrow(path: Path) -> pa.Table:
         ) from error
 
 
-def _opened(path: Path) -> BoundedReader | io.BufferedReader:
+def opened(path: Path) -> BoundedReader | io.BufferedReader:
+    """Open a file to read; what is gzipped yields no more than such a file may honestly hold."""
     if path.name.lower().endswith(".gz"):
         return BoundedReader(gzip.GzipFile(path), path.stat().st_size, str(path))
     return path.open("rb")
+
+
+def is_text_table(path: Path) -> bool:
+    """Whether a file begins as lines of text do that are parted by commas, semicolons or tabulators."""
+    try:
+        with opened(path) as stream:
+            head = stream.read(_HEAD) or b""
+    except (OSError, EOFError, zlib.error):
+        return False
+    line = head.split(b"\n", 1)[0]
+    return b"\n" in head and b"\0" not in head and any(line.count(mark) for mark in (b",", b";", b"\t"))
 
 
 def _first_line(head: bytes, name: str) -> str:
@@ -132,7 +147,7 @@ def _separator(line: str, path: Path) -> str:
 def _parsed(path: Path, header: bool, separator: str, threads: bool = True) -> pa.Table:
     from pyarrow import csv
 
-    with _opened(path) as stream:
+    with opened(path) as stream:
         return csv.read_csv(
             stream,
             csv.ReadOptions(autogenerate_column_names=not header, block_size=_BLOCK, use_threads=threads),
@@ -151,12 +166,52 @@ def _complaint(path: Path, header: bool, separator: str, error: Exception) -> st
     return brief(error)
 
 
-def _refuse_data_as_names(names: list[str], name: str) -> None:
-    """A first line of numbers is an example about to be lost, unless it counts the columns as pandas does."""
-    if not all(_NUMBER.fullmatch(column.strip()) for column in names):
+def _refuse_data_as_names(table: pa.Table, name: str) -> None:
+    """Refuse a first line that is an example about to be lost.
+
+    It is one if it is all numbers, unless it counts the columns as pandas does; or if it has numbers beside a text
+    that is also among the cells below it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = table.column_names
+    numbers = [column for column in names if _NUMBER.fullmatch(column.strip())]
+    counted = names in ([str(place) for place in range(start, start + len(names))] for start in (0, 1))
+    if not numbers or counted:
         return
-    if names not in ([str(place) for place in range(start, start + len(names))] for start in (0, 1)):
+    texts = [
+        pc.any(pc.equal(cells, own))
+        for own, cells in zip(names, table.columns, strict=True)
+        if cells.type == pa.string()
+    ]
+    if len(numbers) == len(names) or any(found.as_py() for found in texts):
         raise InputError(
-            f"the first line of {short(name)} holds numbers such as {short(names[0])} where names belong; "
+            f"the first line of {short(name)} holds numbers such as {short(numbers[0])} where names belong; "
             f"say that there is no header (header=False, --no-header), or rename the columns if these are names"
         )
+
+
+def _refuse_names_as_data(table: pa.Table, name: str) -> None:
+    """Refuse a first line of nothing but text, above a column of nothing but numbers: it holds the names."""
+    import pyarrow as pa
+
+    if table.num_rows < 2 or not all(kind == pa.string() for kind in table.schema.types):
+        return
+    first = [column[0].as_py() or "" for column in table.columns]
+    if any(cell.strip() in (*MISSING, *MISSING_AMONG_NUMBERS) or _NUMBER.fullmatch(cell.strip()) for cell in first):
+        return
+    for column in table.columns:
+        # A look at one cell spares a look at all of most columns.
+        second = column[1].as_py() or ""
+        if _NUMBER.fullmatch(second.strip()) and _all_match(column[1:]):
+            raise InputError(
+                f"the first line of {short(name)} holds {short(first[0])} and other text above a column of numbers; it "
+                f"seems to hold names: leave out header=False, --no-header"
+            )
+
+
+def _all_match(column: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.all(pc.match_substring_regex(column, rf"^\s*({_NUMBER.pattern}|)\s*$")).as_py())

@@ -8,13 +8,19 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from narrows.data.mixed import MixedTransform
+from narrows.data.moments import CONSTANT_BELOW
 from narrows.data.schema import Schema
 from narrows.noise import Noise
 from narrows.plan import Binarize
 from narrows.values import Batch
 
 ROWS_AT_ONCE = 500
-CONSTANT_BELOW = 1e-7  # spread relative to the mean under which float32 values cannot be told from a constant
+
+
+def transform_for(schema: Schema, *, grid: bool, binarize: Binarize = "none") -> Transform | MixedTransform:
+    """Make the transform for such data and a likelihood that scores indices on the grid, or not."""
+    return Transform(schema, grid=grid, binarize=binarize) if schema.columns is None else MixedTransform(schema)
 
 
 class Transform(nn.Module):
@@ -28,7 +34,7 @@ class Transform(nn.Module):
     Parameters
     ----------
     schema : Schema
-        Of the raw data.
+        Of the raw data, all cells of one kind.
     grid : bool
         Whether the likelihood scores indices on the grid.
     binarize : {"none", "threshold", "draw"}
@@ -67,6 +73,11 @@ class Transform(nn.Module):
         if self.binarize == "none":
             return self.schema
         return dataclasses.replace(self.schema, low=0.0, high=1.0, step=1.0)
+
+    @property
+    def seen_shape(self) -> tuple[int, ...]:
+        """Shape of one example as the encoder sees it."""
+        return self.schema.shape
 
     def fit(self, values: Tensor | Iterable[Tensor]) -> None:
         """Take the statistics of all rows (n, x), given as one tensor or in chunks, and forget earlier ones."""
@@ -125,6 +136,10 @@ class Transform(nn.Module):
             return x / (schema.levels - 1) if self.grid else (self.inverse(x) - low) / (high - low)
         return (x - self.shift) / self.scale if self.grid else x
 
+    def squared_errors(self, x: Tensor, rebuilt: Tensor) -> Tensor:
+        """Squared errors of cells (n, cells) between two rows in the target unit, in the unit of reported errors."""
+        return (self.comparable(x) - self.comparable(rebuilt)).square().flatten(1)
+
     @property
     def _as_given(self) -> bool:
         return not self.grid and self.binarize == "none"
@@ -142,6 +157,10 @@ class Transform(nn.Module):
         if self.grid:
             return 0.0
         return -float(self.scale.double().log().expand(self.schema.shape).sum())
+
+    def log_dets(self, raw: Tensor) -> float:
+        """`log_det` of each raw row (n, x): one figure, for every cell is observed."""
+        return self.log_det
 
     @property
     def resolution(self) -> float:

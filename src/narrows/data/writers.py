@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from narrows.atomic import writing
-from narrows.data.schema import Schema
+from narrows.data.cells import number_or_nan
+from narrows.data.matrices import whole_and_large
+from narrows.data.schema import Column, Schema
 from narrows.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +53,19 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         parquet.write_table(table, beside)
 
 
-TABLE_WRITERS: Mapping[str, Callable[[pa.Table, Path], None]] = {".csv": write_csv, ".parquet": write_parquet}
+def write_arrow(table: pa.Table, path: Path) -> None:
+    """Write a table as an Arrow file."""
+    import pyarrow as pa
+
+    with writing(path) as beside, pa.ipc.new_file(beside, table.schema) as file:
+        file.write_table(table)
+
+
+TABLE_WRITERS: Mapping[str, Callable[[pa.Table, Path], None]] = {
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+    ".arrow": write_arrow,
+}
 
 
 def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
@@ -89,3 +103,48 @@ def write_columns(
     columns = {name: pa.array(np.ascontiguousarray(values[:, i])) for i, name in enumerate(names)}
     columns |= {name: pa.array(column) for name, column in (extra or {}).items()}
     TABLE_WRITERS[suffix](pa.table(columns), path)
+
+
+def write_table(values: np.ndarray, schema: Schema, path: Path, extra: Mapping[str, np.ndarray] | None = None) -> None:
+    """Write rows of a mixed table as .csv, .parquet or .arrow: categories by name, missing cells empty.
+
+    Parameters
+    ----------
+    values : array, shape (n, columns)
+        Raw rows, as `Column` has them. A category that is none of those known is written as a missing cell.
+    schema : Schema
+        Of a mixed table.
+    path : Path
+        Its suffix chooses the format.
+    extra : mapping of str to array, optional
+        Further columns, such as labels.
+    """
+    import pyarrow as pa
+
+    suffix = check_suffix(path, tuple(TABLE_WRITERS))
+    columns = {column.name: _cells(column, values[:, i]) for i, column in enumerate(schema.columns or ())}
+    columns |= {name: pa.array(column) for name, column in (extra or {}).items()}
+    TABLE_WRITERS[suffix](pa.table(columns), path)
+
+
+def _cells(column: Column, cells: np.ndarray) -> pa.Array:
+    """One column as a person would write it, null where a cell is missing."""
+    import pyarrow as pa
+
+    if column.categories:
+        known = pa.array(_restored(column.categories))
+        places = np.where(cells < len(column.categories), cells, 0).astype(np.int64)
+        return known.take(pa.array(places, mask=~(cells < len(column.categories))))
+    # The shortest text of a float32 is shorter than that of the float64 next to it, which only large numbers need.
+    cells = cells if whole_and_large(cells) else cells.astype(np.float32)
+    return pa.array(cells, mask=np.isnan(cells))
+
+
+def _restored(categories: tuple[str, ...]) -> list[Any]:
+    """Two values as what they were: booleans or numbers, else text."""
+    if categories == ("false", "true"):
+        return [False, True]
+    numbers = [number_or_nan(category) for category in categories]
+    if len(categories) != 2 or not np.isfinite(numbers).all():
+        return list(categories)
+    return [int(number) for number in numbers] if all(n.is_integer() for n in numbers) else numbers

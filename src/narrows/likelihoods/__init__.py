@@ -1,7 +1,8 @@
 """How data are scored, given a code: the likelihood axis."""
 
+from narrows.likelihoods.columns import Columns
 from narrows.likelihoods.counts import Poisson
 from narrows.likelihoods.pixels import Bernoulli, Categorical, Logistic
 from narrows.likelihoods.reals import Gaussian
 
-__all__ = ["Bernoulli", "Categorical", "Gaussian", "Logistic", "Poisson"]
+__all__ = ["Bernoulli", "Categorical", "Columns", "Gaussian", "Logistic", "Poisson"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
 
-from narrows.axes import Likelihood
+from narrows.axes import Likelihood, usual_likelihood
 from narrows.data.schema import Schema
 
 LARGEST_LOG_RATE = 20.0
@@ -22,9 +22,10 @@ class Poisson(Likelihood, kind="poisson"):
         """Values that are not whole numbers from 0."""
         if schema.step == 1 and schema.low == 0:
             return None
+        say = "" if schema.columns else ", or say --values counts if they are counts"
         return (
             f"likelihood poisson scores counts 0, 1, 2, ..., and the data are {schema.describe()}; take "
-            f"likelihood=gaussian, or say --values counts if they are counts"
+            f"likelihood={usual_likelihood(schema)}{say}"
         )
 
     def build(self, schema: Schema) -> None:
@@ -33,6 +34,10 @@ class Poisson(Likelihood, kind="poisson"):
 
     def forward(self, params: Tensor) -> Distribution:
         """Log rates (k, n, 1, x) -> independent counts."""
-        log_rate = LARGEST_LOG_RATE * torch.tanh(params.squeeze(2) / LARGEST_LOG_RATE)
-        counts = distributions.Poisson(log_rate.exp(), validate_args=False)
-        return Independent(counts, self.n_axes, validate_args=False)
+        return Independent(counts(params.squeeze(2)), self.n_axes, validate_args=False)
+
+
+def counts(log_rate: Tensor) -> Distribution:
+    """Poisson counts of such log rates, bounded."""
+    bounded = LARGEST_LOG_RATE * torch.tanh(log_rate / LARGEST_LOG_RATE)
+    return distributions.Poisson(bounded.exp(), validate_args=False)

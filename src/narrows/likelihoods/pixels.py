@@ -9,7 +9,7 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
-from narrows.axes import Likelihood
+from narrows.axes import Likelihood, usual_likelihood
 from narrows.data.schema import Schema
 from narrows.distributions import draw, gumbel_argmax
 from narrows.errors import at_least
@@ -27,10 +27,10 @@ class Bernoulli(Likelihood, kind="bernoulli"):
         """Values other than two."""
         if schema.values == "binary":
             return None
+        binarise = ", or binarise them with --binarize threshold or --binarize draw" if schema.levels else ""
         return (
             f"likelihood bernoulli (BCE) scores binary data, and these are {schema.describe()}; take "
-            f"likelihood={'logistic' if schema.values == 'levels' else 'gaussian'}, or binarise them with "
-            f"--binarize threshold or --binarize draw"
+            f"likelihood={usual_likelihood(schema)}{binarise}"
         )
 
     def forward(self, params: Tensor) -> Distribution:
@@ -81,7 +81,7 @@ class _Levels(Likelihood):
             return None
         return (
             f"likelihood {self.kind} scores values on a grid of 2 to 256 levels, and the data are {schema.describe()}; "
-            f"take likelihood=gaussian"
+            f"take likelihood={usual_likelihood(schema)}"
         )
 
     def build(self, schema: Schema) -> None:

@@ -47,7 +47,7 @@ class Conv(Network, kind="conv"):
             return None
         return f"network conv takes images, and the data are {schema.describe()}; take network=mlp"
 
-    def build(self, shape: tuple[int, ...], features: int, code: int, params: int) -> None:
+    def build(self, shape: tuple[int, ...], features: int, code: int, outputs: int) -> None:
         """Make the weights for images of ``shape`` (channels, height, width)."""
         maps: list[Side] = [(shape[1], shape[2])]
         for _ in range(self.stages or _halvings(max(shape[1:]))):
@@ -61,8 +61,8 @@ class Conv(Network, kind="conv"):
         self.to_features = _linear(cells, self.hidden, features)
         self.from_code = nn.Sequential(*_linear(code, self.hidden, cells), nn.ReLU(inplace=True))
         self.decoder = nn.Sequential()
-        outputs = [*widths[-2::-1], params * shape[0]]
-        for before, after, size in zip(widths[::-1], outputs, maps[-2::-1], strict=True):
+        towards = [*widths[-2::-1], outputs // math.prod(shape[1:])]
+        for before, after, size in zip(widths[::-1], towards, maps[-2::-1], strict=True):
             self.decoder.extend([_up(before, after, size), nn.ReLU(inplace=True)])
         del self.decoder[-1]
 
@@ -72,7 +72,7 @@ class Conv(Network, kind="conv"):
         return h
 
     def decode(self, z: Tensor) -> Tensor:
-        """Map codes (m, code) to likelihood parameters (m, P * channels * height * width)."""
+        """Map codes (m, code) to likelihood parameters (m, outputs)."""
         out: Tensor = self.decoder(self.from_code(z).view(-1, *self.small_shape))
         return out.flatten(1)
 

@@ -37,11 +37,10 @@ class Mlp(Network, kind="mlp"):
         self.depth = depth
         self.residual = residual
 
-    def build(self, shape: tuple[int, ...], features: int, code: int, params: int) -> None:
-        """Make the weights: encoder ``x -> features``, decoder ``code -> params * x``."""
-        cells = math.prod(shape)
-        self.encoder = self._side(cells, features)
-        self.decoder = self._side(code, params * cells)
+    def build(self, shape: tuple[int, ...], features: int, code: int, outputs: int) -> None:
+        """Make the weights: encoder ``x -> features``, decoder ``code -> outputs``."""
+        self.encoder = self._side(math.prod(shape), features)
+        self.decoder = self._side(code, outputs)
 
     def encode(self, seen: Tensor) -> Tensor:
         """(n, x) -> h (n, features)."""
@@ -49,7 +48,7 @@ class Mlp(Network, kind="mlp"):
         return h
 
     def decode(self, z: Tensor) -> Tensor:
-        """Map codes (m, code) to likelihood parameters (m, P * cells)."""
+        """Map codes (m, code) to likelihood parameters (m, outputs)."""
         out: Tensor = self.decoder(z)
         return out
 

@@ -1,0 +1,57 @@
+"""Mean and standard deviation of columns with gaps, as rows arrive."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CONSTANT_BELOW = 1e-7  # spread relative to the mean under which float32 values cannot be told from a constant
+
+
+class Moments(nn.Module):
+    """Mean and standard deviation of the observed cells of each group, as rows arrive (Chan et al. 1979).
+
+    Parameters
+    ----------
+    groups : int
+        Columns, or channels.
+
+    Attributes
+    ----------
+    count, mean, squares : Tensor, shape (groups,)
+        Observed cells, their mean, and the sum of their squared distances from it, in float64.
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        for name in ("count", "mean", "squares"):
+            self.register_buffer(name, torch.zeros(groups, dtype=torch.float64))
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        for buffer in self.buffers():
+            buffer.zero_()
+
+    @torch.no_grad()
+    def add(self, cells: Tensor) -> None:
+        """Take in cells (n, groups, ...); NaN is a missing one."""
+        values = cells.double().transpose(0, 1).flatten(1)
+        observed = ~values.isnan()
+        added = observed.sum(1).double()
+        mean = values.nansum(1) / added.clamp_min(1)
+        squares = (values - mean[:, None]).square().nansum(1)
+        total = (self.count + added).clamp_min(1)
+        gap = mean - self.mean
+        self.mean += gap * (added / total)
+        self.squares += squares + gap.square() * (self.count * added / total)
+        self.count += added
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviations (groups,); 1 where the cells do not differ, or there are none."""
+        spread = (self.squares / self.count.clamp_min(1)).sqrt()
+        return torch.where(spread > CONSTANT_BELOW * self.mean.abs(), spread, 1.0)

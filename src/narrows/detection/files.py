@@ -1,0 +1,100 @@
+"""A fitted detector as one file, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from narrows.data.schema import Schema
+from narrows.detection.detector import Detector
+from narrows.detection.presets import views_of
+from narrows.detection.reasons import Typical
+from narrows.errors import InputError
+from narrows.persist import read_tensors, write_tensors
+from narrows.tensors import under
+
+WHAT = "detector"
+
+
+@dataclass(frozen=True)
+class FittedDetector:
+    """A detector with what a user of its file needs to know.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted and calibrated.
+    typical : Typical
+        What training rows hold, for reasons.
+    preset : str
+        The row of views it was made from.
+    record : dict
+        How it was fitted: rows, calibration rows, whether on contaminated data, seed, seconds. Plain JSON values.
+    """
+
+    detector: Detector
+    typical: Typical
+    preset: str
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the raw data."""
+        return self.detector.schema
+
+    @property
+    def contaminated(self) -> bool:
+        """Whether it was fitted on rows that may hold anomalies, so that no false-alarm rate is promised."""
+        return bool(self.record["contaminated"])
+
+
+def save_detector(fitted: FittedDetector, path: Path | str) -> None:
+    """Write a detector as one safetensors file, whole or not at all."""
+    tensors = {f"detector.{name}": tensor for name, tensor in fitted.detector.state_dict().items()}
+    tensors |= {f"typical.{name}": tensor for name, tensor in fitted.typical.state_dict().items()}
+    header = {
+        "what": WHAT,
+        "preset": fitted.preset,
+        "views": fitted.detector.spec(),
+        "schema": fitted.schema.to_json(),
+        "record": fitted.record,
+    }
+    write_tensors(path, tensors, header)
+
+
+def load_detector(path: Path | str) -> FittedDetector:
+    """Read a file of `save_detector`.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is foreign, truncated, altered or of a newer format.
+    """
+    tensors, header = read_tensors(path, what=WHAT)
+    try:
+        schema = Schema.from_json(header["schema"])
+        detector = Detector(schema, views_of(header["views"]), copies=not header["record"]["contaminated"])
+        fitted = FittedDetector(detector, Typical(schema), header["preset"], header["record"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"{path} describes a detector that this version cannot build ({said}); train again") from None
+    _fill(fitted.detector, under("detector.", tensors), path)
+    _fill(fitted.typical, under("typical.", tensors), path)
+    return fitted
+
+
+def _fill(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path | str) -> None:
+    """Put the file's tensors in the place of the module's; what was learnt sets their sizes."""
+    expected, own = set(module.state_dict()), dict(module.named_modules())
+    if expected != set(tensors):
+        differing = min(expected ^ set(tensors))
+        raise InputError(f"{path} does not hold the detector that it describes ({differing} differs); train again")
+    for name, tensor in tensors.items():
+        where, _, last = name.rpartition(".")
+        if own[where]._buffers[last].dtype != tensor.dtype:
+            raise InputError(f"{path} does not hold the detector that it describes ({name} differs); train again")
+        own[where]._buffers[last] = tensor

@@ -1,0 +1,171 @@
+"""The trained view: a masked autoencoder of what tells a row from its neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from narrows.detection.near import Near
+from narrows.detection.view import REFERENCES, View
+from narrows.errors import at_least
+
+RATE = 2e-3
+LIMIT = 5.0  # deviations beyond which neither context nor target pulls harder
+LOG_RANGE = 5.0
+CONTEXT_NOISE = 0.1
+CELLS = 400  # features up to which the full number of updates is made; fewer beyond, so that time stays bounded
+FEWEST_UPDATES = 50
+BATCH = 256
+ROWS_AT_ONCE = 512
+
+
+class Masked(View, kind="masked"):
+    """Predicts hidden features of r = x - m, m the mean of the k nearest references, from m and those not hidden.
+
+    For each feature a network gives a mean mu and a variance v. Score: sum over features of
+    (r_j - mu_j)^2 / v_j + ln(v_j / least), taken while the group of features that j is in is hidden: the gaussian
+    -ln p, twice, above the least that it can be, so that no share is negative. The variance has the floor step^2 / 12
+    of a value known to a step (the median gap between the values of the column): the density of a discrete value has
+    no bound, its probability has. An ensemble of ``members``, trained as one batched model; each judges one group of
+    features and leaves out one fold of the rows, from which the scores seen from outside come.
+
+    Parameters
+    ----------
+    members : int
+        Networks, groups of features, and folds.
+    width : int
+        Units of the two hidden layers.
+    updates : int
+        Steps of training, on batches of 256 rows.
+    """
+
+    def __init__(
+        self,
+        scaling: str = "asinh",
+        references: int = REFERENCES,
+        k: int = 5,
+        weight: float = 0.5,
+        members: int = 4,
+        width: int = 128,
+        updates: int = 400,
+    ) -> None:
+        super().__init__(scaling, references, k, weight)
+        at_least("view.members", members, 1)
+        at_least("view.width", width, 1)
+        at_least("view.updates", updates, 1)
+        self.members = members
+        self.width = width
+        self.updates = updates
+        # In float64, though trained in float32: a row's score must not depend on where in a batch it stands.
+        for name in ("centre", "spread", "unit", "least", "w0", "w1", "w2", "b0", "b1", "b2"):
+            self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
+        self.register_buffer("groups", torch.zeros(0, dtype=torch.int64))
+
+    def fit(self, near: Near, seed: int) -> Tensor:
+        """Train the ensemble; return the scores of rows by the member that never met them."""
+        generator = torch.Generator().manual_seed(seed)
+        self._measure(near)
+        self.groups = torch.randperm(near.rows.shape[1], generator=generator) % self.members
+        folds = torch.arange(len(near.rows)) % self.members
+        context, target = self._inputs(near)
+        with torch.enable_grad():
+            self._train(context.float(), target.float(), folds, generator)
+        return torch.cat(
+            [
+                self._from_outside(*chunk)
+                for chunk in zip(*(part.split(ROWS_AT_ONCE) for part in (context, target, folds)), strict=True)
+            ]
+        )
+
+    def shares(self, near: Near) -> Tensor:
+        """What each feature adds, (n, f), judged by the member of its group."""
+        return self._judged(*self._inputs(near), 0).sum(0)
+
+    def _measure(self, near: Near) -> None:
+        """Take the units of context and target, and the least variance of each feature."""
+        power = near.mean.square()
+        floor = quantisation(near.rows).square() / 12 + 1e-4 * power.mean() + 1e-12
+        scale = (power.mean(0) + floor).sqrt()
+        context = near.rows - near.mean
+        spread = context.std(0, unbiased=False)
+        self.centre = context.mean(0)
+        self.spread = spread.clamp_min(1e-3 * float(spread.square().mean().sqrt()) + 1e-9)
+        self.unit = scale
+        self.least = floor / scale.square() + math.exp(-LOG_RANGE)
+
+    def _inputs(self, near: Near) -> tuple[Tensor, Tensor]:
+        """Context m and target r, (n, f), each about as wide as the next."""
+        context = (near.rows - near.mean - self.centre) / self.spread
+        return context.clamp(-LIMIT, LIMIT), near.mean / self.unit
+
+    def _train(self, context: Tensor, target: Tensor, folds: Tensor, generator: torch.Generator) -> None:
+        """Let each member learn from all folds but its own; 10 to 60 % of a row's features are hidden each time."""
+        weights = self._initial(context.shape[1], generator)
+        few = len(context) <= self.members
+        pools = [(folds != member).nonzero().flatten() if not few else folds * 0 for member in range(self.members)]
+        updates = max(min(self.updates, self.updates * CELLS // context.shape[1]), min(self.updates, FEWEST_UPDATES))
+        batch = min(BATCH, max(16, len(context)))
+        optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+        for update in range(updates):
+            optimizer.param_groups[0]["lr"] = RATE * min(1, (update + 1) / 20) * (1 - update / updates)
+            rows = torch.stack([pool[torch.randint(len(pool), (batch,), generator=generator)] for pool in pools])
+            x, r = context[rows], target[rows]
+            kept = 0.4 + 0.5 * torch.rand(*rows.shape, 1, generator=generator)
+            seen = (torch.rand(r.shape, generator=generator) < kept).float()
+            x = x + CONTEXT_NOISE * torch.randn(x.shape, generator=generator)
+            mean, variance = self._predicted(x, r, seen, weights)
+            loss = (r.clamp(-LIMIT, LIMIT) - mean).square() / variance + variance.log()
+            loss = (loss * (1 - seen)).sum() / (1 - seen).sum().clamp_min(1) * self.members
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(weights, 5.0)
+            optimizer.step()
+        self.w0, self.w1, self.w2, self.b0, self.b1, self.b2 = (weight.detach().double() for weight in weights)
+
+    def _initial(self, features: int, generator: torch.Generator) -> list[Tensor]:
+        """First weights of the three layers, and their biases."""
+        sizes = [(3 * features, self.width, 1.4), (self.width, self.width, 1.4), (self.width, 2 * features, 0.14)]
+        weights = [
+            torch.randn(self.members, before, after, generator=generator) * (gain / math.sqrt(before))
+            for before, after, gain in sizes
+        ]
+        biases = [torch.zeros(self.members, 1, after) for _, after, _ in sizes]
+        return [tensor.requires_grad_() for tensor in (*weights, *biases)]
+
+    def _predicted(
+        self, context: Tensor, target: Tensor, seen: Tensor, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and variance (members, n, f) of the target by each member, which is shown ``seen`` of it."""
+        w0, w1, w2, b0, b1, b2 = weights
+        shown = 3 * torch.tanh(target / 3) * seen
+        h = F.silu(torch.baddbmm(b0, torch.cat([context, shown, seen], -1), w0))
+        h = h + F.silu(torch.baddbmm(b1, h, w1))
+        mean, log_variance = torch.baddbmm(b2, h, w2).chunk(2, -1)
+        return mean, self.least.to(mean.dtype) + torch.exp(LOG_RANGE * torch.tanh(log_variance / LOG_RANGE))
+
+    def _judged(self, context: Tensor, target: Tensor, turn: int) -> Tensor:
+        """What features add, (members, n, f): member i judges group i + turn of them, and the others are 0."""
+        member = torch.arange(self.members, device=target.device)[:, None, None]
+        hidden = ((member + turn) % self.members == self.groups).expand(-1, len(target), -1)
+        context, target = (part.expand(self.members, -1, -1) for part in (context, target))
+        weights = (self.w0, self.w1, self.w2, self.b0, self.b1, self.b2)
+        mean, variance = self._predicted(context, target, (~hidden).to(target.dtype), weights)
+        return hidden * ((target - mean).square() / variance + (variance / self.least).log())
+
+    def _from_outside(self, context: Tensor, target: Tensor, folds: Tensor) -> Tensor:
+        """Scores (n,) of rows by the member that left out their fold."""
+        judged = sum(self._judged(context, target, turn) for turn in range(self.members))
+        return torch.as_tensor(judged)[folds, torch.arange(len(folds))].sum(1)
+
+
+def quantisation(rows: Tensor) -> Tensor:
+    """Median gap (f,) between neighbouring values of each feature: large where values are few."""
+    steps = []
+    for feature in rows.T.double():
+        gaps = feature.unique().diff()
+        steps.append(gaps.median() if len(gaps) else gaps.new_zeros(()))
+    return torch.stack(steps)

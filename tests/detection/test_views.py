@@ -1,0 +1,132 @@
+"""The views against slow loops in NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+from narrows.detection.near import Comparison
+from narrows.detection.presets import DETECTORS, views_of
+from narrows.detection.scaling import SCALINGS, Scaling
+from narrows.detection.search import References
+from narrows.errors import InputError
+from narrows.parts import kinds
+
+
+def rows(n=400, f=6, seed=0):
+    random = np.random.default_rng(seed)
+    return torch.from_numpy((random.normal(size=(n, f)) @ random.normal(size=(f, f))).astype(np.float32))
+
+
+def test_the_nearest_references_are_found_and_their_differences_exact():
+    references, asked = rows(), rows(50, seed=1)
+    search = References()
+    search.fit(references)
+    mean, nearest = search.nearest(asked, 3)
+    differences = asked.double().numpy()[:, None] - references.double().numpy()
+    distance = np.square(differences).sum(2)
+    order = distance.argsort(1)[:, :3]
+    expected = np.take_along_axis(differences, order[:, :, None], 1)
+    np.testing.assert_allclose(mean.numpy(), expected.mean(1), atol=1e-5)
+    np.testing.assert_allclose(nearest.numpy(), expected[:, 0], atol=1e-5)
+
+
+def test_far_from_the_origin_near_neighbours_are_still_told_apart():
+    """|a|^2 + |b|^2 - 2 a.b in float32 loses distances of 1e-3 at 1e3 from the origin; differences do not."""
+    references = torch.arange(100.0)[:, None] * 1e-3 + 1e3
+    search = References()
+    search.fit(references)
+    _, found = search.nearest(references[:10], 1, own=torch.arange(10))
+    np.testing.assert_allclose(found.abs().flatten().numpy(), 1e-3, rtol=0.1)
+
+
+def test_a_row_is_not_its_own_neighbour():
+    references = rows()
+    search = References()
+    search.fit(references)
+    own = torch.arange(len(references))
+    assert (search.nearest(references, 1)[1].norm(dim=1) < 1e-6).all()
+    assert (search.nearest(references, 1, own)[1].norm(dim=1) > 1e-3).all()
+    for passed, nearest in zip(
+        *(search.nearest(references, 2, **how) for how in ({"own": own}, {"copies": False})), strict=True
+    ):
+        torch.testing.assert_close(passed, nearest)
+
+
+def looked(spec, training):
+    """A fitted view as a function of rows, the same for shares, and its scores of training rows."""
+    (view,) = views_of([spec])
+    comparison = Comparison(view.scaling, view.references, view.k)
+    outside = view.fit(comparison.fit(training, 0), 0)
+    return (lambda asked: view(comparison(asked))), (lambda asked: view.shares(comparison(asked))), outside
+
+
+SPECS = {kind: {"kind": kind} for kind in kinds("view")} | {"masked": {"kind": "masked", "updates": 60, "width": 32}}
+
+
+@pytest.mark.parametrize("kind", sorted(SPECS))
+class TestEveryView:
+    def test_shares_add_up_to_the_score(self, kind):
+        score, shares, _ = looked(SPECS[kind], rows())
+        asked = rows(64, seed=2) * 3
+        torch.testing.assert_close(shares(asked).sum(1), score(asked), rtol=1e-9, atol=1e-12)
+
+    def test_a_row_scores_the_same_alone(self, kind):
+        score, _, _ = looked(SPECS[kind], rows())
+        asked = rows(64, seed=2) * 3
+        torch.testing.assert_close(torch.cat([score(row[None]) for row in asked]), score(asked), rtol=1e-9, atol=0)
+
+    def test_scores_of_training_rows_are_those_of_fresh_ones(self, kind):
+        """Seen from outside: the medians agree within a tenth, which training residuals would not."""
+        everything = rows(3000, seed=3)
+        score, _, outside = looked(SPECS[kind], everything[:1500])
+        assert outside.median().item() == pytest.approx(score(everything[1500:]).median().item(), rel=0.1)
+
+    @pytest.mark.parametrize("n", [1, 2, 3, 7])
+    def test_few_rows_are_enough(self, kind, n):
+        score, _, outside = looked(SPECS[kind], rows(n))
+        assert len(outside) == n
+        assert outside.isfinite().all()
+        assert score(rows(5, seed=1) * 100).isfinite().all()
+
+    def test_what_is_far_scores_high(self, kind):
+        score, _, outside = looked(SPECS[kind], rows())
+        assert (score(rows(20, seed=4) + 1e3) > outside.max()).all()
+
+
+def test_local_linear_is_the_formula_it_states():
+    training, asked = rows(80), rows(10, seed=1)
+    score, _, outside = looked({"kind": "local-linear", "scaling": "standard", "k": 2, "ridge": 3.0}, training)
+    t, a = training.double().numpy(), asked.double().numpy()
+
+    def residuals(points, others):
+        distance = np.square(points[:, None] - others).sum(2)
+        distance[distance == 0] = np.inf
+        return points - others[distance.argsort(1)[:, :2]].mean(1)
+
+    r = residuals(t, t)
+    covariance = r.T @ r / len(r)
+    inverse = np.linalg.inv(covariance + 3 * np.trace(covariance) / 6 * np.eye(6))
+    form = lambda r: np.sqrt(np.einsum("ni,ij,nj->n", r, inverse, r))  # noqa: E731
+    np.testing.assert_allclose(np.sort(outside.numpy()), np.sort(form(r)), rtol=1e-4)
+    np.testing.assert_allclose(score(asked).numpy(), form(residuals(a, t)), rtol=1e-4)
+
+
+def test_scalings():
+    training = torch.tensor([[0.0, 5.0], [4.0, 5.0]])
+    scaled = {}
+    for kind in SCALINGS:
+        scaling = Scaling(kind)
+        scaling.fit(training)
+        scaled[kind] = scaling(torch.tensor([[2.0, 6.0]])).tolist()
+    assert scaled["standard"] == [[2.0, 6.0]]
+    assert scaled["range"] == [[0.5, 1.0]]
+    assert scaled["asinh"][0] == pytest.approx([np.arcsinh(2.0), np.arcsinh(6.0)])
+
+
+def test_refuses_an_unknown_scaling():
+    with pytest.raises(InputError, match="unknown scaling"):
+        Scaling("log")
+
+
+def test_every_detector_is_made_of_views():
+    assert all(views_of(row.views) for row in DETECTORS.values())
