@@ -102,7 +102,6 @@ PYOD = {
 CONTENDERS: dict[str, Contender] = {
     "narrows": ours("detector"),
     "narrows without its network": ours("detector-without-network"),
-    "narrows fast": ours("detector-fast"),
     "1-NN": neighbours(1),
     "5-NN": neighbours(5),
     "Mahalanobis": standardised(mahalanobis),
@@ -216,6 +215,9 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     options = parser.parse_args()
     began = time.perf_counter()
+    if options.protocol == "contaminated":
+        CONTENDERS["narrows"] = ours("detector", contaminated=True)
+        CONTENDERS["narrows without its network"] = ours("detector-without-network", contaminated=True)
     store = options.store or RESULTS / f"anomaly_{options.protocol}.jsonl"
     rows = measure(options.protocol, options.contenders, options.cap, store)
     figures = {**summary(rows, options.contenders), "cap": options.cap, "every": rows}
