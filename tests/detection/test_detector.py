@@ -119,6 +119,19 @@ def test_calibration_rows(n, rows):
     assert calibration_rows(n) == rows
 
 
+def test_a_group_of_anomalies_among_the_training_rows_is_found():
+    random = np.random.default_rng(0)
+    group = (random.normal(size=(20, 5)) * 0.05 + 4).astype(np.float32)
+    values = np.concatenate([random.normal(size=(400, 5)).astype(np.float32), group])
+    schema = infer_schema(values)
+    labels = [0] * 400 + [1] * 20
+    found = {}
+    for contaminated in (False, True):
+        fitted = fit_detector(values, schema, FAST, contaminated=contaminated)
+        found[contaminated] = roc_auc_score(labels, fitted.detector.scores(torch.from_numpy(values)))
+    assert found[True] > 0.99 > 0.9 > found[False]
+
+
 def test_refuses_a_single_row():
     with pytest.raises(InputError, match="1 row "):
         fit_detector(table(1), infer_schema(table(2)))
