@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from narrows.detection.near import Near
 from narrows.errors import at_least
 from narrows.parts import Part
 
-REFERENCES = 4096
+REFERENCES = 2048
 
 
 class View(Part, axis="view"):
@@ -26,10 +27,12 @@ class View(Part, axis="view"):
     references : int
         Training rows kept to compare with.
     k : int
-        Neighbours of which the mean is taken.
+        Neighbours of which the mean is taken; 0 where rows are not compared.
     weight : float
         Of the view in the detector's sum.
     """
+
+    learns: ClassVar[bool] = False  # whether `learn` follows a stream
 
     def __init__(self, scaling: str, references: int, k: int, weight: float) -> None:
         super().__init__()
@@ -45,13 +48,17 @@ class View(Part, axis="view"):
 
         Returns
         -------
-        Tensor, shape (n,)
-            Their scores, each as if the row had not been learnt from.
+        Tensor, shape (m,)
+            Scores of them, or of some, each as if the row had not been learnt from.
         """
 
     @abstractmethod
     def shares(self, near: Near) -> Tensor:
         """Parts (n, f), one a feature, whose sum is the score of each row; some may be negative."""
+
+    def learn(self, near: Near) -> None:
+        """Learn from further rows, where the view `learns`."""
+        raise NotImplementedError(f"the view {self.kind} does not learn from a stream")
 
     def forward(self, near: Near) -> Tensor:
         """Scores (n,), not negative."""
