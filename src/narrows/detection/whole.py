@@ -114,7 +114,8 @@ class Covariance(View, kind="covariance"):
         covariance = d.T @ d / len(d)
         spread = covariance.diagonal().mean().clamp_min(1e-12)
         covariance.diagonal().add_((self.ridge + 1e-9) * spread)
-        self.inverse = torch.linalg.inv(covariance)
+        # Laid out as a file brings it back: the last bits of a product depend on the layout.
+        self.inverse = torch.linalg.inv(covariance).contiguous()
 
     def _form(self, rows: Tensor) -> Tensor:
         d = rows.double() - self.centre
