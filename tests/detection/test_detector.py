@@ -44,14 +44,15 @@ def mixed(n=300, seed=0):
     return cells.astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["vector", "mixed", "images"])
+@pytest.fixture(scope="module", params=["vector", "mixed", "images", "contaminated"])
 def fitted(request):
     if request.param == "images":
         values = np.random.default_rng(0).integers(0, 256, (120, 6, 5), dtype=np.uint8)
         schema = infer_schema(values)
         return fit_detector(schema.from_user(values), schema), schema.from_user(values)
     values = table() if request.param == "vector" else mixed()
-    return fit_detector(values, infer_schema(values) if request.param == "vector" else MIXED), values
+    schema = infer_schema(values) if request.param == "vector" else MIXED
+    return fit_detector(values, schema, contaminated=request.param == "contaminated"), values
 
 
 def test_contributions_add_up_to_the_score(fitted):
@@ -130,6 +131,16 @@ def test_a_group_of_anomalies_among_the_training_rows_is_found():
         fitted = fit_detector(values, schema, FAST, contaminated=contaminated)
         found[contaminated] = roc_auc_score(labels, fitted.detector.scores(torch.from_numpy(values)))
     assert found[True] > 0.99 > 0.9 > found[False]
+
+
+def test_contaminated_training_takes_the_views_meant_for_it():
+    values = table(60)
+    for preset in (FAST, "detector-contaminated-without-network"):
+        fitted = fit_detector(values, infer_schema(values), preset, contaminated=True)
+        assert [view["kind"] for view in fitted.detector.spec()] == ["marginal", "covariance"]
+        assert fitted.preset == preset
+    fitted = fit_detector(values, infer_schema(values), FAST)
+    assert [view["kind"] for view in fitted.detector.spec()] == ["local-linear", "neighbour"]
 
 
 def test_refuses_a_single_row():
