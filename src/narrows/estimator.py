@@ -16,7 +16,7 @@ from torch import Tensor
 
 from narrows import inference, persist
 from narrows.errors import InputError, at_least
-from narrows.examples import first_examples, further_examples
+from narrows.examples import first_examples, further_examples, take_names
 from narrows.fit import fit as train_on
 from narrows.online import Learner
 from narrows.options import parameters_of, plan_from, settings_from
@@ -278,11 +278,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.code_size_ = fitted.model.latent.size
         self.history_: list[dict[str, Any]] = fitted.record.get("history", [])
         self.findings_ = [Finding(**finding) for finding in fitted.record.get("findings", [])]
-        self.n_features_in_ = schema.size
-        if schema.names is not None:
-            self.feature_names_in_ = np.asarray(schema.names, dtype=object)
-        else:
-            self.__dict__.pop("feature_names_in_", None)
+        take_names(self, schema)
 
     def _rows(self, X: Any) -> Tensor:
         """Raw rows of the fitted schema, in their stored type."""

@@ -54,6 +54,14 @@ def further_examples(estimator: BaseEstimator, X: Any, schema: Schema) -> np.nda
     return from_array(X, schema=schema).values
 
 
+def take_names(estimator: BaseEstimator, schema: Schema) -> None:
+    """Set what scikit-learn asks of a fitted estimator: the number of its columns, and their names if they have any."""
+    estimator.n_features_in_ = schema.size
+    estimator.__dict__.pop("feature_names_in_", None)
+    if schema.names is not None:
+        estimator.feature_names_in_ = np.asarray(schema.names, dtype=object)
+
+
 def _of_mixed_table(X: Any, schema: Schema) -> np.ndarray:
     """Cells of a frame as the schema has them; scikit-learn has no words for text and gaps."""
     if not isinstance(X, Dataset):

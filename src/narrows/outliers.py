@@ -15,7 +15,7 @@ from torch import Tensor
 from narrows.detection import calibration, files
 from narrows.detection.files import FittedDetector
 from narrows.detection.fit import fit_detector
-from narrows.examples import first_examples, further_examples
+from narrows.examples import first_examples, further_examples, take_names
 from narrows.tensors import tensor_of
 
 USUAL_RATE = 0.05
@@ -158,10 +158,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         rate = self.false_alarm_rate
         self.false_alarm_rate_ = min(max(USUAL_RATE, 2 / (len(held_out) + 1)), 0.5) if rate is None else rate
         self.offset_ = -calibration.threshold(held_out, self.false_alarm_rate_)
-        schema = fitted.schema
-        self.n_features_in_ = schema.size
-        if schema.names is not None:
-            self.feature_names_in_ = np.asarray(schema.names, dtype=object)
+        take_names(self, fitted.schema)
         return self
 
     def _scores(self, X: Any) -> Tensor:

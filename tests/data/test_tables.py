@@ -217,4 +217,6 @@ def test_table_round_trip(tmp_path: Path, values: np.ndarray, name: str) -> None
 def test_names_read_as_data_are_refused(tmp_path: Path) -> None:
     message = refusal(text(tmp_path, "a,b\n1,x\n2,y\n"), header=False)
     assert "holds 'a' and other text above a column of numbers" in message
-    assert read(text(tmp_path, "?,b\n1,x\n2,y\n"), header=False).schema.columns is not None
+    data = read(text(tmp_path, "?,b\n1,x\n2,y\n"), header=False)
+    assert data.schema.columns == (Column("c0", "binary", ("1", "2")), Column("c1", "category", ("b", "x", "y")))
+    np.testing.assert_array_equal(data.values, [[np.nan, 0], [0, 1], [1, 2]])

@@ -13,12 +13,10 @@ import numpy as np
 
 from narrows.atomic import writing
 from narrows.data.schema import Column
-from narrows.data.tables import opened
+from narrows.data.tables import opened, separator_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SEPARATORS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def fill_text(source: Path, target: Path, fillings: Sequence[Filling], header: b
     """
     with opened(source) as stream:
         lines = (stream.read() or b"").decode("utf-8-sig")
-    separator = _separator(lines, source)
+    separator = separator_of(source)
     rows = [row for row in csv.reader(io.StringIO(lines, newline=""), delimiter=separator) if row]
     names = rows.pop(0) if header else [f"c{place}" for place in range(len(rows[0]))]
     for filling in fillings:
@@ -86,13 +84,6 @@ def fill_text(source: Path, target: Path, fillings: Sequence[Filling], header: b
     head = [[*names, *(f"{filling.name}_spread" for filling in spreads)]] if header else []
     with writing(target) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=separator, lineterminator="\n").writerows([*head, *rows])
-
-
-def _separator(lines: str, source: Path) -> str:
-    """Tabulator where the name says so; else the commonest of comma, semicolon and tabulator in the first line."""
-    if ".tsv" in source.name.lower():
-        return "\t"
-    return max(SEPARATORS, key=lines.lstrip().partition("\n")[0].count)
 
 
 def filled_table(table: pa.Table, fillings: Sequence[Filling]) -> pa.Table:

@@ -43,9 +43,7 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
 
     name, separator = str(path), ","
     try:
-        with opened(path) as stream:
-            head = stream.read(_HEAD) or b""
-        separator = _separator(_first_line(head, name), path)
+        separator = separator_of(path)
         table = _parsed(path, header, separator)
         names = table.column_names
     except pa.ArrowException as error:
@@ -137,8 +135,16 @@ def _first_line(head: bytes, name: str) -> str:
     raise InputError(f"{short(name)} is empty; give a table with one line an example")
 
 
-def _separator(line: str, path: Path) -> str:
-    """Tabulator where the name says so; else the commonest of comma, tabulator and semicolon in the first line."""
+def separator_of(path: Path) -> str:
+    """Tabulator where the name says so; else the commonest of comma, tabulator and semicolon in the first line.
+
+    Raises
+    ------
+    InputError
+        If the file is empty.
+    """
+    with opened(path) as stream:
+        line = _first_line(stream.read(_HEAD) or b"", str(path))
     if ".tsv" in path.name.lower():
         return "\t"
     return max((",", "\t", ";"), key=line.count)

@@ -14,7 +14,7 @@ from narrows.detection.detector import Detector
 from narrows.detection.presets import views_of
 from narrows.detection.reasons import Typical
 from narrows.errors import InputError
-from narrows.persist import read_tensors, write_tensors
+from narrows.persist import check_held, read_tensors, write_tensors
 from narrows.tensors import under
 
 WHAT = "detector"
@@ -89,12 +89,9 @@ def load_detector(path: Path | str) -> FittedDetector:
 
 def _fill(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path | str) -> None:
     """Put the file's tensors in the place of the module's; what was learnt sets their sizes."""
-    expected, own = set(module.state_dict()), dict(module.named_modules())
-    if expected != set(tensors):
-        differing = min(expected ^ set(tensors))
-        raise InputError(f"{path} does not hold the detector that it describes ({differing} differs); train again")
+    expected = {name: tensor.dtype for name, tensor in module.state_dict().items()}
+    check_held(expected, {name: tensor.dtype for name, tensor in tensors.items()}, "detector", path)
+    own = dict(module.named_modules())
     for name, tensor in tensors.items():
         where, _, last = name.rpartition(".")
-        if own[where]._buffers[last].dtype != tensor.dtype:
-            raise InputError(f"{path} does not hold the detector that it describes ({name} differs); train again")
         own[where]._buffers[last] = tensor

@@ -93,11 +93,13 @@ def cell_names(schema: Schema) -> Iterator[str]:
 
 def number(value: float) -> str:
     """Write a number for a person: ``4,300``, ``0.0123``, ``9.1e6``."""
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        text = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
-        return text
-    mantissa, exponent = f"{value:.2g}".split("e") if "e" in f"{value:.2g}" else f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    size = abs(value)
+    if size < 1e6 and (value % 1 == 0 or size >= 999.5):
+        return f"{value:,.0f}"
+    if 1e-3 <= size < 1e6:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def _category(column: Column, value: float) -> str:
