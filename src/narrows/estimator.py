@@ -117,7 +117,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : array or frame, shape (n, columns), (n, height, width) or (n, height, width, channels); or narrows.Dataset
-            At least two examples, without missing values.
+            At least two examples. Columns of a frame (pandas, polars, Arrow) may hold numbers, text and gaps; dates,
+            ids and constants are left out, with a warning. An array has no gaps.
         y : None
             Ignored.
 

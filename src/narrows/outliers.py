@@ -83,7 +83,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or frame, shape (n, columns), or images (n, height, width[, channels]); or narrows.Dataset
-            Normal rows; with ``contaminated``, any.
+            Normal rows; with ``contaminated``, any. Columns of a frame (pandas, polars, Arrow) may hold numbers, text
+            and gaps. Those that never change are kept, for a row that differs there is unlike the others; dates and ids
+            are left out, with a warning.
         y : None
             Ignored.
 
@@ -92,7 +94,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         InputError
             If the data or a parameter cannot be used; one sentence says why and what to do. It is a ``ValueError``.
         """
-        data = first_examples(self, X, None)
+        data = first_examples(self, X, None, keep_constants=True)
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)

@@ -6,6 +6,7 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ _HEAD = 2**16
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def read_text_table(path: Path, header: bool) -> pa.Table:
+def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.Table:
     """Read a CSV or TSV file, gzipped or not; commas, semicolons and tabulators part the cells.
 
     Parameters
@@ -33,6 +34,8 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
         The file.
     header : bool
         Whether the first line holds the names; without it they are ``c0``, ``c1`` ...
+    texts : sequence of str
+        Columns to read as text, even if all their cells are numbers.
 
     Raises
     ------
@@ -44,7 +47,7 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
     name, separator = str(path), ","
     try:
         separator = separator_of(path)
-        table = _parsed(path, header, separator)
+        table = _parsed(path, header, separator, texts)
         names = table.column_names
     except pa.ArrowException as error:
         raise InputError(
@@ -150,14 +153,18 @@ def separator_of(path: Path) -> str:
     return max((",", "\t", ";"), key=line.count)
 
 
-def _parsed(path: Path, header: bool, separator: str, threads: bool = True) -> pa.Table:
+def _parsed(path: Path, header: bool, separator: str, texts: Sequence[str] = (), threads: bool = True) -> pa.Table:
+    import pyarrow as pa
     from pyarrow import csv
 
+    # Without a header Arrow calls the columns f0, f1, ...
+    names = texts if header else [f"f{name[1:]}" for name in texts if name[:1] == "c"]
     with opened(path) as stream:
         return csv.read_csv(
             stream,
             csv.ReadOptions(autogenerate_column_names=not header, block_size=_BLOCK, use_threads=threads),
             csv.ParseOptions(delimiter=separator),
+            csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
 
 
