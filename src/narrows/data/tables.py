@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 # A row must fit into a block; the default of 1 MiB is too small for tables of a hundred thousand columns.
 _BLOCK = 16 * 2**20
 _HEAD = 2**16
+_SEPARATORS = (",", "\t", ";", "|")
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # that of UTF-32-LE begins as UTF-16's does
+_OTHER = re.compile(r'\s*(\{"|\[\{|<!|<\?xml|<html)', re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.Table:
-    """Read a CSV or TSV file, gzipped or not; commas, semicolons and tabulators part the cells.
+    """Read a CSV or TSV file, gzipped or not; commas, semicolons, tabulators and bars part the cells.
 
     Parameters
     ----------
@@ -40,7 +44,7 @@ def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.T
     Raises
     ------
     InputError
-        If the file is empty, ragged, no text, or its first line holds data where names belong.
+        If the file is empty, ragged, not in UTF-8, or its first line holds data where names belong.
     """
     import pyarrow as pa
 
@@ -57,6 +61,7 @@ def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.T
         raise InputError(
             f"{short(name)} cannot be read as a table ({brief(error)}); write it again, as UTF-8"
         ) from error
+    _refuse_bytes(table, name)
     if not header:
         _refuse_names_as_data(table, name)
         return table.rename_columns([f"c{place}" for place in range(len(names))])
@@ -121,14 +126,14 @@ def opened(path: Path) -> BoundedReader | io.BufferedReader:
 
 
 def is_text_table(path: Path) -> bool:
-    """Whether a file begins as lines of text do that are parted by commas, semicolons or tabulators."""
+    """Whether a file begins as lines of text do that are parted by separators."""
     try:
         with opened(path) as stream:
             head = stream.read(_HEAD) or b""
     except (OSError, EOFError, zlib.error):
         return False
     line = head.split(b"\n", 1)[0]
-    return b"\n" in head and b"\0" not in head and any(line.count(mark) for mark in (b",", b";", b"\t"))
+    return b"\n" in head and b"\0" not in head and any(mark.encode() in line for mark in _SEPARATORS)
 
 
 def _first_line(head: bytes, name: str) -> str:
@@ -139,18 +144,51 @@ def _first_line(head: bytes, name: str) -> str:
 
 
 def separator_of(path: Path) -> str:
-    """Tabulator where the name says so; else the commonest of comma, tabulator and semicolon in the first line.
+    """Tabulator where the name says so and there are some; else the commonest separator in the first line.
 
     Raises
     ------
     InputError
-        If the file is empty.
+        If the file is empty, or begins as no table of text does.
     """
     with opened(path) as stream:
-        line = _first_line(stream.read(_HEAD) or b"", str(path))
-    if ".tsv" in path.name.lower():
+        head = stream.read(_HEAD) or b""
+    line = _first_line(head, str(path))
+    _refuse_other_text(head, line, str(path))
+    if ".tsv" in path.name.lower() and "\t" in line:
         return "\t"
-    return max((",", "\t", ";"), key=line.count)
+    return max(_SEPARATORS, key=line.count)
+
+
+def _refuse_other_text(head: bytes, line: str, name: str) -> None:
+    """Refuse what Arrow would read, as something else than it is, or as nothing."""
+    if head.startswith(_WIDE) or b"\0" in head:
+        raise InputError(f"{short(name)} holds NUL bytes, as UTF-16 and UTF-32 do; write it again, as UTF-8")
+    if _OTHER.match(line):
+        raise InputError(f"{short(name)} begins as JSON, HTML or XML does, with {short(line[:20])}; write it as CSV")
+
+
+def _refuse_bytes(table: pa.Table, name: str) -> None:
+    """Refuse columns that Arrow has as bytes, for they are no UTF-8."""
+    import pyarrow as pa
+
+    for column, cells in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_binary(cells.type):
+            row, cell = next(
+                (row, cell) for row, cell in enumerate(cells.to_pylist()) if cell is not None and not _is_utf8(cell)
+            )
+            raise InputError(
+                f"{short(name)} is not in UTF-8: column {short(column)} holds {short(cell)} in row {row} (counted from "
+                f"0); write it again, as UTF-8"
+            )
+
+
+def _is_utf8(cell: bytes) -> bool:
+    try:
+        cell.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _parsed(path: Path, header: bool, separator: str, texts: Sequence[str] = (), threads: bool = True) -> pa.Table:
@@ -163,7 +201,7 @@ def _parsed(path: Path, header: bool, separator: str, texts: Sequence[str] = (),
         return csv.read_csv(
             stream,
             csv.ReadOptions(autogenerate_column_names=not header, block_size=_BLOCK, use_threads=threads),
-            csv.ParseOptions(delimiter=separator),
+            csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
 
