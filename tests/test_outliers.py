@@ -93,7 +93,7 @@ def flows(n: int = 600, seed: int = 0) -> dict[str, list[object]]:
 
 @pytest.fixture(scope="module")
 def of_flows():
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="column") as told:
         detector = AnomalyDetector(FAST).fit(pa.table(flows()))
     assert [str(warning.message) for warning in told] == [
         "column 'day' holds dates or times and was left out",

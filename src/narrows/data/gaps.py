@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,8 @@ def fill_text(source: Path, target: Path, fillings: Sequence[Filling], header: b
     with opened(source) as stream:
         lines = (stream.read() or b"").decode("utf-8-sig")
     separator = separator_of(source)
-    rows = [row for row in csv.reader(io.StringIO(lines, newline=""), delimiter=separator) if row]
+    with _cells_of_any_length():
+        rows = [row for row in csv.reader(io.StringIO(lines, newline=""), delimiter=separator) if row]
     names = rows.pop(0) if header else [f"c{place}" for place in range(len(rows[0]))]
     for filling in fillings:
         place = names.index(filling.name)
@@ -84,6 +86,16 @@ def fill_text(source: Path, target: Path, fillings: Sequence[Filling], header: b
     head = [[*names, *(f"{filling.name}_spread" for filling in spreads)]] if header else []
     with writing(target) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=separator, lineterminator="\n").writerows([*head, *rows])
+
+
+@contextlib.contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """The csv module refuses cells of more than 128 KiB, unless told otherwise for the whole process."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def filled_table(table: pa.Table, fillings: Sequence[Filling]) -> pa.Table:

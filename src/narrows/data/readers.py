@@ -197,6 +197,8 @@ def _located(text: str, request: _Request, kind: str | None, schema: Schema | No
     path, key = _path_and_key(text)
     if not _exists(path):
         raise InputError(_not_found(text))
+    if not (Path(path).is_file() or Path(path).is_dir()):
+        raise InputError(f"{short(path)} is a device or a pipe; give a file, a folder of images or a named data set")
     form = _format_of(Path(path))
     request = dataclasses.replace(request, path=Path(path), key=key or request.key)
     _refuse_options(request, form.options, f"{form.what} such as {short(path)}")

@@ -163,7 +163,7 @@ def separator_of(path: Path) -> str:
 def _refuse_other_text(head: bytes, line: str, name: str) -> None:
     """Refuse what Arrow would read, as something else than it is, or as nothing."""
     if head.startswith(_WIDE) or b"\0" in head:
-        raise InputError(f"{short(name)} holds NUL bytes, as UTF-16 and UTF-32 do; write it again, as UTF-8")
+        raise InputError(f"{short(name)} holds NUL bytes, as UTF-16 and packed files do; write it again, as UTF-8")
     if _OTHER.match(line):
         raise InputError(f"{short(name)} begins as JSON, HTML or XML does, with {short(line[:20])}; write it as CSV")
 

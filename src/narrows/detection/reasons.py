@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.data.schema import Column, Schema
+from narrows.data.wording import cut
 
 SAMPLE = 20_000
 TYPICAL = (0.025, 0.975)
@@ -70,7 +71,7 @@ class Typical(nn.Module):
         return f"{name} = {number(value)}, expected {number(low)}" + (f" to {number(high)}" if high > low else "")
 
     def _expected(self, column: Column, place: int) -> str:
-        names = [column.categories[index] for index in self.common[place].tolist() if index >= 0]
+        names = [cut(column.categories[index]) for index in self.common[place].tolist() if index >= 0]
         return " or ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
@@ -106,4 +107,4 @@ def _category(column: Column, value: float) -> str:
     if math.isnan(value):
         return "missing"
     index = int(value)
-    return column.categories[index] if index < len(column.categories) else "a value not seen in training"
+    return cut(column.categories[index]) if index < len(column.categories) else "a value not seen in training"

@@ -31,6 +31,9 @@ class Case:
         What is done: a key of `test_malformed.VERBS`.
     options : tuple of str
         Further words of the command line.
+    scores : {"", "same", "higher", "higher everywhere"}
+        How they stand to those of the sound rows: equal to the last digit, or higher in the first row and equal in the
+        others, or higher in all rows.
     """
 
     name: str
@@ -41,14 +44,16 @@ class Case:
     told: str = ""
     verb: str = "data"
     options: tuple[str, ...] = ()
+    scores: str = ""
 
 
-def file(content: str | bytes, name: str = "t.csv") -> Callable[[Path], Path]:
-    """Make a file of such a name and content."""
+def file(content: str | bytes | Callable[[], str | bytes], name: str = "t.csv") -> Callable[[Path], Path]:
+    """Make a file of such a name and content; what takes time to make is given as a function."""
 
     def make(folder: Path) -> Path:
+        made = content() if callable(content) else content
         path = folder / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path.write_bytes(made if isinstance(made, bytes) else made.encode())
         return path
 
     return make

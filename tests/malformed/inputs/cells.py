@@ -40,7 +40,6 @@ CASES = (
         file(among("broken")),
         treatment="the column is text, with a note",
         told="'broken' in row 0 where nearly all cells are numbers",
-        result=A,
     ),
     Case("a number as text among texts", file(all_of("x", "7", "y")), treatment="text", result=A),
     *(
@@ -60,8 +59,8 @@ CASES = (
     Case(
         "whole numbers beyond 2^63",
         file(among("9223372036854775808")),
-        treatment="read as a float64",
-        result={**A, "stored_as": "float64"},
+        treatment="real numbers, rounded",
+        result={**A, "stored_as": "float32"},
     ),
     Case("whole numbers of 400 digits", file(among("9" * 400)), refused="inf"),
     Case(
@@ -76,9 +75,7 @@ CASES = (
         treatment="numbers",
         result={**A, "values": "reals"},
     ),
-    Case(
-        "numbers with a plus", file(all_of("+1", "+2.5", "3")), treatment="numbers", result={**A, "values": "columns"}
-    ),
+    Case("numbers with a plus", file(all_of("+1", "+2.5", "3")), treatment="numbers", result={**A, "values": "reals"}),
     Case("numbers with a bare point", file(all_of(".5", "1.", "2")), treatment="numbers", result=A),
     Case("numbers of quoted text", file(all_of('"1"', '"2"', '"3"')), treatment="numbers", result=A),
     as_text("decimal commas in quotation marks", '"1,5"', '"2,5"', '"3,25"'),
@@ -88,7 +85,12 @@ CASES = (
     as_text("thousands set off by underscores", "1_000", "2_000", "13_000"),
     as_text("currency", "$5", "$7.50", "EUR 3"),
     as_text("percent", "5%", "7%", "12%"),
-    as_text("hexadecimal numbers", "0x1F", "0x2A", "0xFF"),
+    Case(
+        "hexadecimal numbers",
+        file(all_of("0x1F", "0x2A", "0xFF")),
+        treatment="numbers",
+        result={**A, "example": "vectors of 2 columns, real values from 0 to 255"},
+    ),
     as_text("fractions", "1/2", "3/4", "2/3"),
     as_text("units", "5 kg", "7 kg", "80 g"),
     as_text("complex numbers", "1+2j", "3+4j", "5j"),
@@ -129,7 +131,13 @@ CASES = (
     ),
     as_text("dates as 01/05/2024", "01/05/2024", "02/05/2024", "03/05/2024"),
     as_text("dates as 1. Mai 2024", "1. Mai 2024", "2. Mai 2024", "3. Mai 2024"),
-    as_text("dates of which one cannot be", "2024-02-30", "2024-13-01", "2024-05-01"),
+    Case(
+        "dates of which one cannot be",
+        file(all_of("2024-02-30", "2024-13-01", "2024-05-01")),
+        treatment="left out with a note",
+        result=LEFT_OUT,
+        told="holds dates or times",
+    ),
     Case(
         "dates of which some are gaps",
         file(all_of("2024-05-01", "", "2024-05-02")),
