@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
 
-from inputs import GROUPS
+from inputs import GROUPS, table
 from inputs.case import Case, figures
 from inputs.models import DETECTOR, IMPUTER
-from inputs.scoring import as_csv, flows, new
+from inputs.rows import as_csv, flows, new
+from narrows import AnomalyDetector, read
 from narrows.cli import run
 from narrows.data import limits
+from narrows.data.writers import TABLE_WRITERS
 
 CASES = [case for cases in GROUPS.values() for case in cases]
 FAST = "detector-without-network"
@@ -59,11 +70,24 @@ def test_every_input_has_its_treatment(case: Case, sound, here, tmp_path_factory
     if case.refused:
         refused(*words, says=case.refused)
         return
-    result = figures(json.loads(done(*words, "--json")))
+    printed = printed_within(case.memory, *words, "--json") if case.memory else done(*words, "--json")
+    result = figures(json.loads(printed))
     assert {name: result[name] for name in case.result} == dict(case.result)
     assert case.told in " ".join(result.get("notes", []))
     if case.scores:
         compare_scores(case.scores, scores_in(here / "out.csv"), scores_in(sound / "scores.csv"))
+
+
+def printed_within(memory: int, *words: object) -> str:
+    """What a process of its own prints, which may take so many bytes of memory."""
+    line = [sys.executable, "-m", "narrows", *map(str, words)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        printed = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < memory
+    return printed
 
 
 def compare_scores(how: str, scores: list[float], before: list[float]) -> None:
@@ -76,3 +100,50 @@ def compare_scores(how: str, scores: list[float], before: list[float]) -> None:
 def test_there_are_hundreds_and_no_two_alike():
     assert len({case.name for case in CASES}) == len(CASES) >= 200
     assert all(bool(case.refused) != bool(case.treatment) for case in CASES)
+
+
+def test_the_page_of_treatments_is_that_of_the_collection():
+    assert (Path(__file__).parents[2] / "docs" / "malformed.md").read_text() == table()
+
+
+# --- columns in another order ----------------------------------------------------------------------------------------
+
+ORDERS = [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 4, 0, 3, 1)]
+SOURCES: dict[str, Callable[[pa.Table, Path], object]] = {
+    "csv": lambda rows, folder: written(rows, folder / "t.csv", arrow_csv.write_csv),
+    "parquet": lambda rows, folder: written(rows, folder / "t.parquet", parquet.write_table),
+    "arrow": lambda rows, folder: rows,
+    "pandas": lambda rows, folder: rows.to_pandas(),
+    "polars": lambda rows, folder: pl.from_arrow(rows),
+}
+
+
+def written(rows: pa.Table, file: Path, write: Callable[[pa.Table, Path], None]) -> Path:
+    write(rows, file)
+    return file
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+@pytest.mark.parametrize("source", SOURCES)
+def test_columns_in_another_order_score_the_same(source, order, sound, tmp_path):
+    detector = AnomalyDetector.load(sound / DETECTOR)
+    rows = arrow_csv.read_csv(sound / "new.csv")
+    given = SOURCES[source](rows.select(order), tmp_path)
+    given = read(given, schema=detector.fitted_.schema) if isinstance(given, Path) else given
+    assert (-detector.score_samples(given) == scores_in(sound / "scores.csv")).all()
+    assert (detector.contributions(given) == detector.contributions(rows)).all()
+    assert detector.reasons(given) == detector.reasons(rows)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
+def test_columns_of_numbers_in_another_order_score_the_same(suffix, here, done):
+    random = np.random.default_rng(0)
+    rows = pa.table({name: random.normal(size=1200) for name in "abcde"})
+    arrow_csv.write_csv(rows, here / "train.csv")
+    done("train", "train.csv", "--preset", FAST, "-o", "d.safetensors")
+    found = []
+    for order in ORDERS:
+        TABLE_WRITERS[suffix](rows.select(order).slice(0, 100), here / f"t{suffix}")
+        done("detect", "d.safetensors", f"t{suffix}", "-o", "out.csv")
+        found.append(scores_in(here / "out.csv"))
+    assert found[0] == found[1] == found[2]

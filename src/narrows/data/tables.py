@@ -54,8 +54,9 @@ def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.T
         table = _parsed(path, header, separator, texts)
         names = table.column_names
     except pa.ArrowException as error:
+        advice = "write it again, as UTF-8" if "UTF8" in str(error) else "mend it"
         raise InputError(
-            f"{short(name)} cannot be read as a table ({_complaint(path, header, separator, error)}); mend it"
+            f"{short(name)} cannot be read as a table ({_complaint(path, header, separator, error)}); {advice}"
         ) from error
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise InputError(
@@ -174,9 +175,7 @@ def _refuse_bytes(table: pa.Table, name: str) -> None:
 
     for column, cells in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_binary(cells.type):
-            row, cell = next(
-                (row, cell) for row, cell in enumerate(cells.to_pylist()) if cell is not None and not _is_utf8(cell)
-            )
+            row, cell = next((row, cell.as_py()) for row, cell in enumerate(cells) if not _is_utf8(cell.as_py() or b""))
             raise InputError(
                 f"{short(name)} is not in UTF-8: column {short(column)} holds {short(cell)} in row {row} (counted from "
                 f"0); write it again, as UTF-8"

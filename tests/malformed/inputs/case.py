@@ -34,6 +34,8 @@ class Case:
     scores : {"", "same", "higher", "higher everywhere"}
         How they stand to those of the sound rows: equal to the last digit, or higher in the first row and equal in the
         others, or higher in all rows.
+    memory : int
+        Most bytes of memory that it may take, where that is measured.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Case:
     verb: str = "data"
     options: tuple[str, ...] = ()
     scores: str = ""
+    memory: int = 0
 
 
 def file(content: str | bytes | Callable[[], str | bytes], name: str = "t.csv") -> Callable[[Path], Path]:

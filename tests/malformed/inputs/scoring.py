@@ -2,72 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
-
 from inputs.case import Case, file
-
-Columns = dict[str, list[str]]
-SOUND = 60
-
-
-def flows(rows: int, seed: int) -> Columns:
-    """Numbers with gaps, categories, counts, two values, and a column that never changes."""
-    random = np.random.default_rng(seed)
-    service = random.choice(["http", "dns", "smtp"], rows)
-    sent = np.exp(random.normal(size=rows) + (service == "http"))
-    return {
-        "sent": ["" if random.random() < 0.1 else f"{number:.5g}" for number in sent],
-        "service": service.tolist(),
-        "version": ["4"] * rows,
-        "hops": [str(hops) for hops in random.integers(0, 9, rows)],
-        "flag": random.choice(["yes", "no"], rows).tolist(),
-    }
-
-
-def as_csv(columns: Columns, separator: str = ",", header: bool = True) -> str:
-    """Lines of a table."""
-    stream = io.StringIO()
-    lines = csv.writer(stream, delimiter=separator, lineterminator="\n")
-    lines.writerows(([list(columns)] if header else []) + list(zip(*columns.values(), strict=True)))
-    return stream.getvalue()
-
-
-def new() -> Columns:
-    """Rows that the models have not seen, and in which nothing is wrong."""
-    return flows(SOUND, 1)
-
-
-def without(name: str) -> Columns:
-    return {other: cells for other, cells in new().items() if other != name}
-
-
-def with_cells(name: str, *cells: str) -> Columns:
-    """The sound rows, with the first cells of a column replaced."""
-    return {**new(), name: [*cells, *new()[name][len(cells) :]]}
-
-
-def renamed(name: str, other: str) -> Columns:
-    return {other if one == name else one: cells for one, cells in new().items()}
-
-
-def parquet_of(columns: Columns) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        parquet.write_table(pa.table(columns), folder / "t.parquet")
-        return folder / "t.parquet"
-
-    return make
-
-
-def table(columns: Columns, separator: str = ",") -> Callable[[Path], Path]:
-    return file(as_csv(columns, separator))
-
+from inputs.rows import SOUND, as_csv, new, parquet_of, renamed, table, with_cells, without
 
 TEXT = as_csv(new())
 ROWS = {"rows": SOUND}
@@ -219,7 +158,7 @@ CASES = (
     detect(
         "Latin-1",
         file(as_csv(with_cells("service", "bodø")).encode("latin-1")),
-        refused="is not in UTF-8: column 'service'",
+        refused="invalid UTF8 data); write it again, as UTF-8",
     ),
     detect("UTF-16", file(TEXT.encode("utf-16")), refused="holds NUL bytes"),
     detect("an empty file", file(""), refused="is empty"),
@@ -238,7 +177,7 @@ CASES = (
         "--no-header",
         refused="lacks the column 'sent'",
     ),
-    detect("no header, and not said", file(as_csv(new(), header=False)), refused="lacks the column 'sent'"),
+    detect("no header, and not said", file(as_csv(new(), header=False)), refused="where names belong"),
     detect("images", lambda folder: Path("digits"), refused="digits"),
     detect(
         "a kind for a column of a trained model",
@@ -255,7 +194,7 @@ CASES = (
     impute("further columns", table({"id": [str(i) for i in range(SOUND)], **new()}), treatment="copied"),
     impute(
         "a further column with a cell of a million letters",
-        table({"note": ["x" * 1_000_000] * SOUND, **new()}),
+        table({"note": ["x" * 1_000_000] + ["y"] * (SOUND - 1), **new()}),
         treatment="copied",
     ),
     impute("a column missing", table(without("hops")), refused="lacks the column 'hops'"),
@@ -288,7 +227,7 @@ CASES = (
     impute(
         "a quotation mark that is not closed", file(TEXT + '"1,http,4,1,yes\n'), refused="Expected 5 columns, got 1"
     ),
-    impute("Latin-1", file(as_csv(with_cells("service", "bodø")).encode("latin-1")), refused="is not in UTF-8"),
+    impute("Latin-1", file(as_csv(with_cells("service", "bodø")).encode("latin-1")), refused="as UTF-8"),
     impute(
         "Latin-1 in a further column",
         file(as_csv({**new(), "note": ["bodø"] * SOUND}).encode("latin-1")),

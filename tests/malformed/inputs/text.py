@@ -99,6 +99,12 @@ CASES = (
         "letters of many alphabets", file("名,b\nø,1\n山,2\nø,4\n"), treatment="read", result={"columns": ["名", "b"]}
     ),
     Case("a NUL byte in a cell", file("a,b\nx\0,1\ny,2\n"), refused="holds NUL bytes"),
+    Case(
+        "a NUL byte beyond the first 64 KiB",
+        file(numbered(20_000, lambda i: "x\0" if i == 19_999 else "xyz"[i % 3])),
+        treatment="a letter like others",
+        result={"rows": 20_000, "kinds": ["category", "numeric"]},
+    ),
     Case("a NUL byte in a name", file("a\0,b\n1,2\n3,4\n"), refused="holds NUL bytes"),
     Case("control characters in a name", file("a\x1b[31m,b\n1,2\n3,4\n"), treatment="read", result={"rows": 2}),
     Case("random bytes", file(bytes(range(256)) * 40), refused="holds NUL bytes"),
@@ -167,6 +173,7 @@ CASES = (
         treatment="the column is left out as one that tells rows apart",
         result={"rows": 10_000_000, "columns": ["n"]},
         told="column 'id' tells rows apart and was left out",
+        memory=3 * 2**30,
     ),
     Case(
         "fifty thousand categories of two rows each",
