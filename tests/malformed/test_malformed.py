@@ -97,6 +97,21 @@ def compare_scores(how: str, scores: list[float], before: list[float]) -> None:
     assert all(score == usual for score, usual in pairs[len(changed) :])
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.npy", "t.png", "folder"])
+def test_what_may_not_be_read_is_refused(name, here, capfd):
+    path = here / name
+    path.write_text("a,b\n1,2\n3,5\n") if path.suffix else path.mkdir()
+    path.chmod(0)
+    try:
+        status = run(["data", name])
+    finally:
+        path.chmod(0o700)
+    out, err = capfd.readouterr()
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert "Permission denied" in err
+
+
 def test_there_are_hundreds_and_no_two_alike():
     assert len({case.name for case in CASES}) == len(CASES) >= 200
     assert all(bool(case.refused) != bool(case.treatment) for case in CASES)
