@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from narrows.data.schema import Column, Schema, infer_schema
@@ -200,10 +202,21 @@ class TestReasons:
 
     @pytest.mark.parametrize(
         ("value", "written"),
-        [(0, "0"), (4300, "4,300"), (0.0123, "0.0123"), (9.1e6, "9.1e6"), (-2.5, "-2.5"), (1e-7, "1e-7"), (3, "3")],
+        [
+            *((0, "0"), (4300, "4,300"), (0.0123, "0.0123"), (9.1e6, "9.1e6"), (-2.5, "-2.5"), (1e-7, "1e-7")),
+            *((3, "3"), (999.7, "1,000"), (-123456.7, "-123,457"), (1.5e-5, "1.5e-5"), (2e6, "2e6")),
+        ],
     )
     def test_numbers_for_a_person(self, value, written):
         assert number(value) == written
+
+    @given(st.floats(-3.4e38, 3.4e38))
+    def test_a_written_number_is_right_in_the_digits_shown(self, value):
+        text = number(value).replace(",", "")
+        mantissa, _, exponent = text.partition("e")
+        unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+        assert float(text) == pytest.approx(value, rel=0.05, abs=0)
+        assert abs(float(text) - value) <= 0.5 * unit * (1 + 1e-9)
 
 
 def test_an_empty_batch_has_no_scores():
