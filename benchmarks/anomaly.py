@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ from rank_plot import draw
 from record import RESULTS, ROOT, record
 
 SEEDS = (0, 1, 2)
+MOST_CPU_SECONDS = 300  # for one contender on one split
 DTE_ROWS = 1000
 
 # Training rows, test rows, and labels of the test rows.
@@ -163,13 +165,19 @@ def measure(protocol: str, names: list[str], cap: int, store: Path) -> list[dict
 
 
 def one(contender: str, arrays: Arrays, seed: int) -> dict[str, Any]:
-    """AUROC and average precision of one contender on one split, in points; one that fails scores as chance does."""
+    """AUROC and average precision of one contender on one split, in points.
+
+    One that fails, or is not done in so many seconds, scores as chance does.
+    """
     train, test, labels = arrays
     began, worked = time.perf_counter(), time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, MOST_CPU_SECONDS)
     try:
         scores, failed = CONTENDERS[contender](train, test, seed), None
     except Exception as error:  # a contender that cannot take a set is part of the result
         scores, failed = np.zeros(len(test)), " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     scores = np.nan_to_num(np.asarray(scores, dtype=np.float64))
     return {
         "auroc": round(100 * roc_auc_score(labels, scores), 3),
@@ -180,8 +188,18 @@ def one(contender: str, arrays: Arrays, seed: int) -> dict[str, Any]:
     }
 
 
-def summary(rows: list[dict[str, Any]], names: list[str], baseline: str = "1-NN") -> dict[str, Any]:
-    """Means over sets (of means over seeds), ranks, and paired tests of narrows against each other contender."""
+def give_up(signum: int, frame: object) -> None:
+    """End a contender that takes too long."""
+    raise TimeoutError(f"not done in {MOST_CPU_SECONDS} CPU seconds")
+
+
+def summary(rows: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:
+    """Means over sets (of means over seeds), ranks, and paired tests of narrows against each other contender.
+
+    Where a contender failed on a set, the set is left out of its comparison with narrows, and named.
+    """
+    failed = {(row["set"], row["contender"]) for row in rows if "failed" in row}
+    places = sorted({row["set"] for row in rows})
     tables = {figure: by_set(rows, names, figure) for figure in ("auroc", "average_precision", "seconds")}
     found: dict[str, Any] = {"sets": len(tables["auroc"]), "means": {}, "narrows_against": {}}
     for figure in ("auroc", "average_precision"):
@@ -193,7 +211,8 @@ def summary(rows: list[dict[str, Any]], names: list[str], baseline: str = "1-NN"
             entry[f"{figure}_mean_rank"] = round(float(ranks[place]), 2)
             entry["median_seconds"] = round(float(np.median(tables["seconds"][:, place])), 2)
             if name != names[0]:
-                gain = table[:, 0] - table[:, place]
+                there = np.array([(held, name) not in failed for held in places])
+                gain = (table[:, 0] - table[:, place])[there]
                 test = wilcoxon(gain).pvalue if gain.any() else 1.0
                 without = np.delete(gain, gain.argmax())
                 found["narrows_against"].setdefault(name, {})[figure] = {
@@ -201,6 +220,7 @@ def summary(rows: list[dict[str, Any]], names: list[str], baseline: str = "1-NN"
                     "gain_without_the_set_that_gains_most": round(float(without.mean()), 2),
                     "sets_better": int((gain > 0).sum()),
                     "wilcoxon_p": round(float(test), 5),
+                    "failed_on": sorted(held for held, other in failed if other == name),
                 }
     return found
 
@@ -222,6 +242,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     options = parser.parse_args()
     began = time.perf_counter()
+    signal.signal(signal.SIGPROF, give_up)
     if options.protocol == "contaminated":
         CONTENDERS["narrows"] = ours("detector", contaminated=True)
         CONTENDERS["narrows without its network"] = ours("detector-without-network", contaminated=True)
