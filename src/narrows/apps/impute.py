@@ -95,7 +95,7 @@ def impute(
     elif (table := _table_in(source, header)) is not None:
         writers.TABLE_WRITERS[suffix](filled_table(table, fillings), output)
     else:
-        writers.write_table(filled, fitted.schema, output, _spreads(fillings, len(filled)))
+        writers.write_table(filled, fitted.schema, output, _spreads(fillings, fitted.schema, len(filled)))
     return Filled(str(output), len(given), int(gaps.sum()), [filling.column.name for filling in fillings])
 
 
@@ -129,9 +129,11 @@ def _names_in_file(columns: Sequence[Column], reading: Reading) -> list[str]:
     return [name for name in made_up if name not in kept_away][: len(names)]
 
 
-def _spreads(fillings: list[Filling], rows: int) -> dict[str, np.ndarray]:
+def _spreads(fillings: list[Filling], schema: Schema, rows: int) -> dict[str, np.ndarray]:
     """Further columns of standard deviations, NaN where a cell was there."""
-    return {f"{one.column.name}_spread": one.spread_of(rows) for one in fillings if one.spread is not None}
+    from narrows.data.gaps import with_spread
+
+    return {one.spread_name: one.spread_of(rows) for one in with_spread(fillings, schema.names or ())}
 
 
 def _table_in(source: Path, header: bool) -> pa.Table | None:

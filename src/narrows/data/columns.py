@@ -219,11 +219,11 @@ def _moving(matrix: np.ndarray, names: tuple[str, ...], keep_constants: bool) ->
     """Numbers, unless told to keep them without those that never change; where none does, the training will say so."""
     low = matrix.min(0)
     still = (low == matrix.max(0)) & np.isfinite(low)
-    if still.all() or not still.any():
-        return Raw(matrix, names)
     left = {name: CONSTANT for name, constant in zip(names, still, strict=True) if constant}
     if keep_constants:
         return Raw(matrix, names, notes=notes_of(left, WATCHED))
+    if still.all() or not still.any():
+        return Raw(matrix, names)
     return Raw(matrix[:, ~still], tuple(name for name in names if name not in left), notes=notes_of(left))
 
 

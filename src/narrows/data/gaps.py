@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ import numpy as np
 from narrows.atomic import writing
 from narrows.data.schema import Column
 from narrows.data.tables import opened, separator_of
+from narrows.data.wording import short
+from narrows.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,6 +45,11 @@ class Filling:
     rows: np.ndarray
     values: np.ndarray
     spread: np.ndarray | None = None
+
+    @property
+    def spread_name(self) -> str:
+        """Name of the further column of standard deviations."""
+        return f"{self.name}_spread"
 
     def texts(self) -> list[str]:
         """The values as a person would write them, numbers with six digits."""
@@ -75,17 +82,35 @@ def fill_text(source: Path, target: Path, fillings: Sequence[Filling], header: b
     with _cells_of_any_length():
         rows = [row for row in csv.reader(io.StringIO(lines, newline=""), delimiter=separator) if row]
     names = rows.pop(0) if header else [f"c{place}" for place in range(len(rows[0]))]
+    spreads = with_spread(fillings, names)
     for filling in fillings:
         place = names.index(filling.name)
         for row, cell in zip(filling.rows.tolist(), filling.texts(), strict=True):
             rows[row][place] = cell
-    spreads = [filling for filling in fillings if filling.spread is not None]
     further = [["" if np.isnan(s) else f"{s:.6g}" for s in filling.spread_of(len(rows))] for filling in spreads]
     for row, *cells in zip(rows, *further, strict=True):
         row += cells
-    head = [[*names, *(f"{filling.name}_spread" for filling in spreads)]] if header else []
+    head = [[*names, *(filling.spread_name for filling in spreads)]] if header else []
     with writing(target) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=separator, lineterminator="\n").writerows([*head, *rows])
+
+
+def with_spread(fillings: Sequence[Filling], names: Collection[str]) -> list[Filling]:
+    """Those that bring a column of spreads; ``names`` are those of the table.
+
+    Raises
+    ------
+    InputError
+        If the table has a column of that name.
+    """
+    bring = [filling for filling in fillings if filling.spread is not None]
+    taken = next((filling.spread_name for filling in bring if filling.spread_name in names), None)
+    if taken is not None:
+        raise InputError(
+            f"the spread would stand in a column {short(taken)}, which the table has already; rename it, or leave out "
+            f"--draws"
+        )
+    return bring
 
 
 @contextlib.contextmanager
@@ -105,10 +130,9 @@ def filled_table(table: pa.Table, fillings: Sequence[Filling]) -> pa.Table:
     for filling in fillings:
         place = table.column_names.index(filling.name)
         table = table.set_column(place, filling.name, _filled(table.column(place), filling))
-    for filling in fillings:
-        if filling.spread is not None:
-            spread = filling.spread_of(table.num_rows)
-            table = table.append_column(f"{filling.name}_spread", pa.array(spread, mask=np.isnan(spread)))
+    for filling in with_spread(fillings, table.column_names):
+        spread = filling.spread_of(table.num_rows)
+        table = table.append_column(filling.spread_name, pa.array(spread, mask=np.isnan(spread)))
     return table
 
 

@@ -177,7 +177,7 @@ def _refuse_bytes(table: pa.Table, name: str) -> None:
         if pa.types.is_binary(cells.type):
             row, cell = next((row, cell.as_py()) for row, cell in enumerate(cells) if not _is_utf8(cell.as_py() or b""))
             raise InputError(
-                f"{short(name)} is not in UTF-8: column {short(column)} holds {short(cell)} in row {row} (counted from "
+                f"{short(name)} is not in UTF-8: column {short(column)} has {short(cell)} in row {row} (counted from "
                 f"0); write it again, as UTF-8"
             )
 

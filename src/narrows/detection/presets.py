@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from narrows.detection import denoising, masked, neighbours, whole
-from narrows.detection.view import View
 from narrows.errors import unknown
-from narrows.parts import make
 
-# Importing a module of views enters its kinds in the registry.
-MODULES = (neighbours, masked, denoising, whole)
+if TYPE_CHECKING:
+    from narrows.detection.view import View
 
 
 @dataclass(frozen=True)
@@ -103,5 +100,10 @@ def views_in(preset: str, *, contaminated: bool = False) -> tuple[dict[str, Any]
 
 def views_of(specs: Iterable[Mapping[str, Any]]) -> list[View]:
     """Make untrained views from their specifications."""
+    # Importing a module of views enters its kinds in the registry. It needs torch; the names of detectors do not.
+    from narrows.detection import denoising, masked, neighbours, whole  # noqa: F401
+    from narrows.detection.view import View
+    from narrows.parts import make
+
     views = (make("view", spec) for spec in specs)
     return [view for view in views if isinstance(view, View)]

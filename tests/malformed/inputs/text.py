@@ -90,7 +90,7 @@ CASES = (
     Case(
         "Latin-1",
         file(NORWEGIAN.encode("latin-1")),
-        refused="is not in UTF-8: column 'by' holds b'Troms\\xf8' in row 0",
+        refused="is not in UTF-8: column 'by' has b'Troms\\xf8' in row 0",
     ),
     Case("Latin-1 in the names", file("størrelse,b\n1,2\n3,4\n".encode("latin-1")), refused="as UTF-8"),
     Case("one byte that is no UTF-8", file(b"a,b\nx,1\n\xffy,2\nx,3\n"), refused="as UTF-8"),
