@@ -45,7 +45,7 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
     try:
         with opened(path) as stream:
             head = stream.read(_HEAD) or b""
-        separator = _separator(_first_line(head, name), path)
+        separator = separator_of(_first_line(head, name), path)
         table = _parsed(path, header, separator)
         names = table.column_names
     except pa.ArrowException as error:
@@ -137,9 +137,9 @@ def _first_line(head: bytes, name: str) -> str:
     raise InputError(f"{short(name)} is empty; give a table with one line an example")
 
 
-def _separator(line: str, path: Path) -> str:
+def separator_of(line: str, path: Path | None = None) -> str:
     """Tabulator where the name says so; else the commonest of comma, tabulator and semicolon in the first line."""
-    if ".tsv" in path.name.lower():
+    if path is not None and ".tsv" in path.name.lower():
         return "\t"
     return max((",", "\t", ";"), key=line.count)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,7 +30,14 @@ class View(Part, axis="view"):
         Neighbours of which the mean is taken.
     weight : float
         Of the view in the detector's sum.
+
+    Attributes
+    ----------
+    learns : bool
+        Whether it can go on learning from a stream, by `learn`.
     """
+
+    learns: ClassVar[bool] = False
 
     def __init__(self, scaling: str, references: int, k: int, weight: float) -> None:
         super().__init__()
@@ -52,6 +60,10 @@ class View(Part, axis="view"):
     @abstractmethod
     def shares(self, near: Near) -> Tensor:
         """Parts (n, f), one a feature, whose sum is the score of each row; some may be negative."""
+
+    def learn(self, near: Near) -> None:
+        """Take one step of descent on further rows, if it ``learns``."""
+        raise NotImplementedError(f"view {self.kind} does not learn from a stream")
 
     def forward(self, near: Near) -> Tensor:
         """Scores (n,), not negative."""
