@@ -121,7 +121,8 @@ class Detector(nn.Module):
         cells = self.schema.size
         total = torch.zeros(BLOCK, cells, dtype=torch.float64, device=self.calibration.device)
         for name, view, tail in self._looks():
-            parts, score = view.shares(beside[name]), view(beside[name])
+            parts = view.shares(beside[name])
+            score = parts.sum(1)
             scale = torch.where(score > 0, view.weight * tail(score) / score.clamp_min(1e-300), 0.0)
             total.index_add_(1, self.features.owner, parts * scale[:, None])
         return total

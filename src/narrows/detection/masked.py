@@ -63,27 +63,29 @@ class Masked(View, kind="masked"):
         # In float64, though trained in float32: a row's score must not depend on where in a batch it stands.
         for name in ("centre", "spread", "unit", "least", "w0", "w1", "w2", "b0", "b1", "b2"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
-        self.register_buffer("groups", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("position", torch.zeros(0, dtype=torch.int64))
 
     def fit(self, near: Near, seed: int) -> Tensor:
         """Train the ensemble; return the scores of rows by the member that never met them."""
         generator = torch.Generator().manual_seed(seed)
         self._measure(near)
-        self.groups = torch.randperm(near.rows.shape[1], generator=generator) % self.members
+        groups = torch.randperm(near.rows.shape[1], generator=generator) % self.members
         folds = torch.arange(len(near.rows)) % self.members
         context, target = self._inputs(near)
         with torch.enable_grad():
-            self._train(context.float(), target.float(), folds, generator)
-        return torch.cat(
-            [
-                self._from_outside(*chunk)
-                for chunk in zip(*(part.split(ROWS_AT_ONCE) for part in (context, target, folds)), strict=True)
-            ]
-        )
+            weights = self._trained(context.float(), target.float(), folds, generator)
+        outside = target.new_zeros(len(target))
+        for member in range(self.members):
+            self._fold(weights, groups, torch.full((self.members,), member))
+            rows = (folds == member).nonzero().flatten()
+            for some in rows.split(ROWS_AT_ONCE):
+                outside[some] = self._judged(context[some], target[some]).sum(1)
+        self._fold(weights, groups, torch.arange(self.members))
+        return outside
 
     def shares(self, near: Near) -> Tensor:
         """What each feature adds, (n, f), judged by the member of its group."""
-        return self._judged(*self._inputs(near), 0).sum(0)
+        return self._judged(*self._inputs(near))
 
     def _measure(self, near: Near) -> None:
         """Take the units of context and target, and the least variance of each feature."""
@@ -102,7 +104,9 @@ class Masked(View, kind="masked"):
         context = (near.rows - near.mean - self.centre) / self.spread
         return context.clamp(-LIMIT, LIMIT), near.mean / self.unit
 
-    def _train(self, context: Tensor, target: Tensor, folds: Tensor, generator: torch.Generator) -> None:
+    def _trained(
+        self, context: Tensor, target: Tensor, folds: Tensor, generator: torch.Generator
+    ) -> list[Tensor]:
         """Let each member learn from all folds but its own; 10 to 60 % of a row's features are hidden each time."""
         weights = self._initial(context.shape[1], generator)
         few = len(context) <= self.members
@@ -110,6 +114,7 @@ class Masked(View, kind="masked"):
         updates = max(min(self.updates, self.updates * CELLS // context.shape[1]), min(self.updates, FEWEST_UPDATES))
         batch = min(BATCH, max(16, len(context)))
         optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+        least = self.least.float()
         for update in range(updates):
             optimizer.param_groups[0]["lr"] = RATE * min(1, (update + 1) / 20) * (1 - update / updates)
             rows = torch.stack([pool[torch.randint(len(pool), (batch,), generator=generator)] for pool in pools])
@@ -117,14 +122,16 @@ class Masked(View, kind="masked"):
             kept = 0.4 + 0.5 * torch.rand(*rows.shape, 1, generator=generator)
             seen = (torch.rand(r.shape, generator=generator) < kept).float()
             x = x + CONTEXT_NOISE * torch.randn(x.shape, generator=generator)
-            mean, variance = self._predicted(x, r, seen, weights)
+            w0, w1, w2, b0, b1, b2 = weights
+            h = _hidden(torch.baddbmm(b0, torch.cat([x, _drawn_in(r) * seen, seen], -1), w0), w1, b1)
+            mean, variance = _normal(torch.baddbmm(b2, h, w2), least)
             loss = (r.clamp(-LIMIT, LIMIT) - mean).square() / variance + variance.log()
             loss = (loss * (1 - seen)).sum() / (1 - seen).sum().clamp_min(1) * self.members
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 5.0)
             optimizer.step()
-        self.w0, self.w1, self.w2, self.b0, self.b1, self.b2 = (weight.detach().double() for weight in weights)
+        return [weight.detach().double() for weight in weights]
 
     def _initial(self, features: int, generator: torch.Generator) -> list[Tensor]:
         """First weights of the three layers, and their biases."""
@@ -136,30 +143,58 @@ class Masked(View, kind="masked"):
         biases = [torch.zeros(self.members, 1, after) for _, after, _ in sizes]
         return [tensor.requires_grad_() for tensor in (*weights, *biases)]
 
-    def _predicted(
-        self, context: Tensor, target: Tensor, seen: Tensor, weights: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Mean and variance (members, n, f) of the target by each member, which is shown ``seen`` of it."""
-        w0, w1, w2, b0, b1, b2 = weights
-        shown = 3 * torch.tanh(target / 3) * seen
-        h = F.silu(torch.baddbmm(b0, torch.cat([context, shown, seen], -1), w0))
-        h = h + F.silu(torch.baddbmm(b1, h, w1))
-        mean, log_variance = torch.baddbmm(b2, h, w2).chunk(2, -1)
-        return mean, self.least.to(mean.dtype) + torch.exp(LOG_RANGE * torch.tanh(log_variance / LOG_RANGE))
+    def _fold(self, weights: Sequence[Tensor], groups: Tensor, judges: Tensor) -> None:
+        """Keep what judging needs when ``judges[g]`` is the member that judges group g, whose features it is not shown.
 
-    def _judged(self, context: Tensor, target: Tensor, turn: int) -> Tensor:
-        """What features add, (members, n, f): member i judges group i + turn of them, and the others are 0."""
-        member = torch.arange(self.members, device=target.device)[:, None, None]
-        hidden = ((member + turn) % self.members == self.groups).expand(-1, len(target), -1)
-        context, target = (part.expand(self.members, -1, -1) for part in (context, target))
-        weights = (self.w0, self.w1, self.w2, self.b0, self.b1, self.b2)
-        mean, variance = self._predicted(context, target, (~hidden).to(target.dtype), weights)
-        return hidden * ((target - mean).square() / variance + (variance / self.least).log())
+        What is shown is then fixed: the weights of hidden features are 0, those of the indicators part of the bias, and
+        of the last layer only the outputs of the group remain.
+        """
+        features = len(groups)
+        w0, w1, w2, b0, b1, b2 = (weight[judges] for weight in weights)
+        seen = (groups != torch.arange(self.members)[:, None]).to(w0.dtype)[:, :, None]
+        of_context, of_shown, of_seen = w0.split(features, 1)
+        self.w0 = torch.cat([of_context, of_shown * seen], 1).transpose(0, 1).flatten(1)
+        self.b0 = (b0 + (of_seen * seen).sum(1, keepdim=True)).flatten()
+        self.w1, self.b1 = w1, b1
+        # Groups are filled up to one size with their first feature, so that one batched product serves all.
+        size = -(-features // self.members)
+        places = [(groups == group).nonzero().flatten() for group in range(self.members)]
+        filled = torch.stack(
+            [torch.cat([place, place.new_full((size - len(place),), int(place[0]) if len(place) else 0)]) for place in places]
+        )
+        both = torch.cat([filled, filled + features], 1)[:, None]
+        self.w2, self.b2 = w2.gather(2, both.expand(-1, self.width, -1)), b2.gather(2, both)
+        # Where among the outputs, group after group, each feature is judged.
+        position = torch.zeros(features, dtype=torch.int64)
+        for group, place in enumerate(places):
+            position[place] = group * size + torch.arange(len(place))
+        self.position = position
 
-    def _from_outside(self, context: Tensor, target: Tensor, folds: Tensor) -> Tensor:
-        """Scores (n,) of rows by the member that left out their fold."""
-        judged = sum(self._judged(context, target, turn) for turn in range(self.members))
-        return torch.as_tensor(judged)[folds, torch.arange(len(folds))].sum(1)
+    def _judged(self, context: Tensor, target: Tensor) -> Tensor:
+        """What each feature adds, (n, f)."""
+        inputs = torch.cat([context, _drawn_in(target)], 1)
+        first = torch.addmm(self.b0, inputs, self.w0).unflatten(1, (self.members, self.width)).transpose(0, 1)
+        outputs = torch.baddbmm(self.b2, _hidden(first, self.w1, self.b1), self.w2)
+        mean, spread = (part.transpose(0, 1).flatten(1)[:, self.position] for part in outputs.chunk(2, -1))
+        mean, variance = _normal(torch.cat([mean, spread], 1), self.least)
+        return (target - mean).square() / variance + (variance / self.least).log()
+
+
+def _drawn_in(target: Tensor) -> Tensor:
+    """What is shown of the target: no deviation so large that it drowns the others."""
+    return 3 * torch.tanh(target / 3)
+
+
+def _hidden(first: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
+    """Hidden units (members, n, width) from the sums of the first layer."""
+    h = F.silu(first)
+    return h + F.silu(torch.baddbmm(b1, h, w1))
+
+
+def _normal(outputs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (..., f), never below the least, from outputs (..., 2f)."""
+    mean, log_variance = outputs.chunk(2, -1)
+    return mean, least + torch.exp(LOG_RANGE * torch.tanh(log_variance / LOG_RANGE))
 
 
 def quantisation(rows: Tensor) -> Tensor:

@@ -22,14 +22,11 @@ class Near:
     ----------
     rows : Tensor, shape (n, f)
         The rows, scaled.
-    nearest : Tensor, shape (n, f)
-        Row minus its nearest reference.
     mean : Tensor, shape (n, f)
         Row minus the mean of its k nearest references.
     """
 
     rows: Tensor
-    nearest: Tensor
     mean: Tensor
 
 
@@ -85,5 +82,4 @@ class Comparison(nn.Module):
         return self._beside(self.scale(rows), own)
 
     def _beside(self, scaled: Tensor, own: Tensor | None) -> Near:
-        means, nearest = self.search.nearest(scaled, self.k, own, copies=self.copies)
-        return Near(scaled, nearest, means)
+        return Near(scaled, self.search.nearest(scaled, self.k, own, copies=self.copies))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 SPARE = 3  # candidates beyond those wanted: a matrix product in float32 may misplace near ties
 HANDICAP = 1e-4
 CELLS_AT_ONCE = 4_000_000
+COLUMNS_PER_CANDIDATE = 64  # from so many on, the k largest are found by a heap in one pass
 
 
 class References(nn.Module):
@@ -24,12 +25,15 @@ class References(nn.Module):
     rows: Tensor
     centre: Tensor
     handicap: Tensor
+    offsets: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("rows", torch.zeros(0, 0))
         self.register_buffer("centre", torch.zeros(0))
         self.register_buffer("handicap", torch.zeros(0))
+        # What is added to the products with the rows to give closeness.
+        self.register_buffer("offsets", torch.zeros(0))
 
     def fit(self, rows: Tensor) -> None:
         """Keep rows (r, f)."""
@@ -42,9 +46,11 @@ class References(nn.Module):
         self.rows = torch.cat([self.rows, rows - self.centre])
         # Multiples of the golden ratio without their whole part: no two are near each other, however many there are.
         share = torch.arange(len(self.rows), dtype=torch.float64) * (math.sqrt(5) - 1) / 2 % 1
-        self.handicap = HANDICAP * 0.5 * self.rows.square().sum(1).mean() * share.float()
+        halves = 0.5 * self.rows.square().sum(1)
+        self.handicap = HANDICAP * halves.mean() * share.float()
+        self.offsets = -(halves + self.handicap)
 
-    def nearest(self, rows: Tensor, k: int, own: Tensor | None = None, *, copies: bool = True) -> tuple[Tensor, Tensor]:
+    def nearest(self, rows: Tensor, k: int, own: Tensor | None = None, *, copies: bool = True) -> Tensor:
         """Compare rows (n, f) with their ``k`` nearest references.
 
         Parameters
@@ -60,51 +66,50 @@ class References(nn.Module):
 
         Returns
         -------
-        mean, nearest : Tensor, shape (n, f)
-            Row minus the mean of its k nearest references, and minus the nearest, in float64.
+        Tensor, shape (n, f)
+            Row minus the mean of its k nearest references, in float64.
         """
         there = len(self.rows) - (own is not None)
         k = min(k, there)
-        wanted = min(k + SPARE + (not copies), there)
-        halves = 0.5 * self.rows.square().sum(1) + self.handicap
-        size = max(1, CELLS_AT_ONCE // (len(self.rows) + 2 * wanted * rows.shape[1]))
-        parts = []
+        shift = not copies and own is None and there > 1  # the copy is the first, if there is one
+        wanted = min(k + shift, there)
+        candidates = min(wanted + SPARE, there)
+        size = max(1, CELLS_AT_ONCE // (len(self.rows) + 2 * candidates * rows.shape[1]))
+        means = []
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size] - self.centre
-            found = self._differences(chunk, halves, wanted, None if own is None else own[start : start + size])
-            if not copies and own is None and wanted > 1:
-                # The copy is the first, if there is one: then count from the second on.
-                shifted = (found[:, 0].abs().amax(1) == 0)[:, None, None]
-                found = torch.where(shifted, torch.cat([found[:, 1:], found[:, -1:]], 1), found)
-            parts.append((found[:, :k].mean(1), found[:, 0]))
-        means, nearest = zip(*parts, strict=True)
-        return torch.cat(means), torch.cat(nearest)
+            found = self._differences(chunk, candidates, wanted, None if own is None else own[start : start + size])
+            if shift:
+                copied = (found[:, 0].abs().amax(1) == 0)[:, None, None]
+                found = torch.where(copied, found[:, wanted - k :], found[:, :k])
+            means.append(found.mean(1))
+        return torch.cat(means)
 
-    def _differences(self, rows: Tensor, halves: Tensor, wanted: int, own: Tensor | None) -> Tensor:
-        """Rows minus so many references (n, wanted, f), the nearest first."""
-        closeness = torch.addmm(-halves, rows, self.rows.T)
+    def _differences(self, rows: Tensor, candidates: int, wanted: int, own: Tensor | None) -> Tensor:
+        """Rows minus so many of their nearest references (n, wanted, f), the nearest first."""
+        closeness = torch.addmm(self.offsets, rows, self.rows.T)
         if own is not None:
             at = (own >= 0).nonzero().flatten()
             closeness[at, own[at]] = -torch.inf
-        candidates = _largest(closeness, wanted)
-        differences = rows[:, None].double() - self.rows[candidates]
-        far = 0.5 * differences.square().sum(2) + self.handicap[candidates]
-        order = far.argsort(dim=1)
+        places = _largest(closeness, candidates)
+        differences = rows[:, None].double() - self.rows[places]
+        far = 0.5 * differences.square().sum(2) + self.handicap[places]
+        order = far.topk(wanted, dim=1, largest=False).indices
         return differences.gather(1, order[:, :, None].expand(-1, -1, rows.shape[1]))
 
 
 def _largest(values: Tensor, k: int) -> Tensor:
     """Places (n, k) of the ``k`` largest of each row of values (n, r), in any order.
 
-    The largest of a row lie in the columns with the largest maxima, where a row is written as a matrix: so only ``k``
-    columns of it are sorted, and all else is one maximum.
+    Where a row is written as a matrix, the largest lie in the ``k`` columns with the largest maxima: so only those
+    are looked through, and all else is one maximum.
     """
     n, r = values.shape
-    high = math.isqrt(r)
-    wide = r // high
-    if wide <= 4 * k:
+    columns = COLUMNS_PER_CANDIDATE * k
+    height = r // columns
+    if height < 2:
         return values.topk(k, dim=1, sorted=False).indices
-    tops = values[:, : high * wide].unflatten(1, (high, wide)).amax(1).topk(k, dim=1, sorted=False).indices
-    places = tops[:, None, :] + wide * torch.arange(high, device=values.device)[None, :, None]
-    places = torch.cat([places.flatten(1), torch.arange(high * wide, r, device=values.device).expand(n, -1)], 1)
+    tops = values[:, : height * columns].unflatten(1, (height, columns)).amax(1).topk(k, dim=1, sorted=False).indices
+    places = tops[:, None, :] + columns * torch.arange(height, device=values.device)[None, :, None]
+    places = torch.cat([places.flatten(1), torch.arange(height * columns, r, device=values.device).expand(n, -1)], 1)
     return places.gather(1, values.gather(1, places).topk(k, dim=1, sorted=False).indices)
