@@ -28,9 +28,7 @@ MARK = b"\xef\xbb\xbf"
 _BLOCK = 16 * 2**20
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
 # What messages about a table say of places in it, where the table is one line.
-_PLACES = re.compile(
-    r"(, the first)? in row 0,?( \(counted from 0\))?|(?<=the line)'|'(?=the line)| \(counted from 0\)"
-)
+_PLACES = re.compile(r"(, the first)? in row 0( \(counted from 0\))?|(?<=the line)'|'(?=the line)| \(counted from 0\)")
 
 
 @dataclass(frozen=True)
