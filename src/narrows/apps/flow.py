@@ -6,12 +6,12 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from narrows.apps.output import Output, note
 from narrows.apps.stopping import Stopped, Stopping
 from narrows.data.lines import LineReader, Lines
 from narrows.data.rows import BLANK, MARK, RowParser, Rows, parser_of
@@ -23,53 +23,6 @@ from narrows.errors import InputError
 from narrows.tensors import tensor_of
 
 BEGINNING = 4096
-
-
-class Output:
-    """Bytes to a file or to standard output, and how many there are.
-
-    Parameters
-    ----------
-    path : Path or None
-        The file, which is cut to ``written`` bytes first; None for standard output.
-    written : int
-        Bytes that stand there already.
-
-    Raises
-    ------
-    InputError
-        If the file holds fewer.
-    """
-
-    def __init__(self, path: Path | None, written: int) -> None:
-        self.written = written
-        self._is_file = path is not None
-        if path is None:
-            self._descriptor = sys.stdout.fileno()
-            return
-        if written and (not path.exists() or path.stat().st_size < written):
-            raise InputError(f"{path} is shorter than the state says; bring it back, or begin anew without the state")
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-        os.ftruncate(self._descriptor, written)
-        os.lseek(self._descriptor, written, os.SEEK_SET)
-
-    def write(self, text: str) -> None:
-        """Write all of a text."""
-        rest = memoryview(text.encode())
-        while rest:
-            done = os.write(self._descriptor, rest)
-            self.written += done
-            rest = rest[done:]
-
-    def settle(self) -> None:
-        """Bring a file to the disk: a state must not tell of bytes that a power cut can still take away."""
-        if self._is_file:
-            os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Close a file."""
-        if self._is_file:
-            os.close(self._descriptor)
 
 
 @dataclass(frozen=True)
@@ -195,7 +148,7 @@ class Flow:
             note(f"goes on after line {place.line}; send from line {place.line + 1} on")
         if place.head is not None:
             self._parser = self._parser_of(place.head.encode("latin-1"))
-        self._output = Output(self._path, place.written)
+        self._output = Output(self._path, place.written, self._stopping)
         self._place, self._kept = place, place.line
 
     def _keep(self, output: Output | None) -> None:
@@ -211,7 +164,7 @@ class Flow:
     def _written(self) -> Output:
         """Open the output, once what is read has been found to be good."""
         if self._output is None:
-            self._output = Output(self._path, self._place.written)
+            self._output = Output(self._path, self._place.written, self._stopping)
         return self._output
 
     def _parser_of(self, head: bytes) -> RowParser:
@@ -229,8 +182,9 @@ class Flow:
         marked = scored.alarms.nonzero().flatten()
         reasons = self._online.fitted.reasons(rows[marked])
         output = self._written()
-        output.write(_told(lines, found, scored, reasons))
+        told = _told(lines, found, scored, reasons)
         with self._stopping.held():
+            output.write(told)
             for row, change in self._online.follow(rows, scored):
                 line = lines.first + found.places[row]
                 output.write(json.dumps({"line": line, "drift": dataclasses.asdict(change)}) + "\n")
@@ -262,12 +216,6 @@ class Flow:
             note(f"further columns are passed over: {listed(self._parser.further)}")
         self._place = dataclasses.replace(self._place, head=head.decode("latin-1"))
         return [*texts[:at], b"" if self._parser.skips_head else head, *texts[at + 1 :]]
-
-
-def note(text: str) -> None:
-    """Tell a person something on standard error, on one line."""
-    sys.stderr.write(f"narrows: {text}\n")
-    sys.stderr.flush()
 
 
 def _told(lines: Lines, found: Rows, scored: Scored, reasons: Sequence[str]) -> str:

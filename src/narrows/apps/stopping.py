@@ -61,6 +61,15 @@ class Stopping:
         if self._came is not None:
             raise Stopped(self._came)
 
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Within a block that is held, let no signal wait: for what may take for ever."""
+        held, self._held = self._held, False
+        if self._came is not None:
+            raise Stopped(self._came)
+        yield
+        self._held = held
+
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if not self._held:
             raise Stopped(number)
