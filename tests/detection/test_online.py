@@ -170,7 +170,7 @@ class TestLearning:
 
     @pytest.mark.parametrize(
         ("learning", "said"),
-        [(Learning(memory=0), "--memory"), (Learning(step=-1), "--follow"), (Learning(step=2), "")],
+        [(Learning(memory=0), "--memory"), (Learning(step=-1), "--follow"), (Learning(step=2), "--follow")],
     )
     def test_refuses_numbers_that_mean_nothing(self, fitted, learning, said):
         with pytest.raises(InputError, match=said):
