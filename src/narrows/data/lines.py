@@ -108,11 +108,13 @@ class LineReader:
             if self._begun:
                 self._finish(0)
             return
-        *whole, rest = chunk.split(b"\n")
-        for text in whole:
-            self._begin(text)
+        first, *others = chunk.split(b"\n")
+        self._begin(first)
+        if others:
             self._finish(1)
-        self._begin(rest)
+            rest = others.pop()
+            self._ready.extend([(text, len(text) + 1) for text in others])
+            self._begin(rest)
 
     def _begin(self, part: bytes) -> None:
         """Take more of the line that has begun; what is too long is counted and not kept."""
