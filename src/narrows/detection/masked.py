@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from narrows.detection.near import Near
 from narrows.detection.view import REFERENCES, View
@@ -50,7 +51,7 @@ class Masked(View, kind="masked"):
         k: int = 5,
         weight: float = 0.5,
         members: int = 4,
-        width: int = 128,
+        width: int = 96,
         updates: int = 400,
     ) -> None:
         super().__init__(scaling, references, k, weight)
@@ -104,9 +105,7 @@ class Masked(View, kind="masked"):
         context = (near.rows - near.mean - self.centre) / self.spread
         return context.clamp(-LIMIT, LIMIT), near.mean / self.unit
 
-    def _trained(
-        self, context: Tensor, target: Tensor, folds: Tensor, generator: torch.Generator
-    ) -> list[Tensor]:
+    def _trained(self, context: Tensor, target: Tensor, folds: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Let each member learn from all folds but its own; 10 to 60 % of a row's features are hidden each time."""
         weights = self._initial(context.shape[1], generator)
         few = len(context) <= self.members
@@ -156,18 +155,15 @@ class Masked(View, kind="masked"):
         self.w0 = torch.cat([of_context, of_shown * seen], 1).transpose(0, 1).flatten(1)
         self.b0 = (b0 + (of_seen * seen).sum(1, keepdim=True)).flatten()
         self.w1, self.b1 = w1, b1
-        # Groups are filled up to one size with their first feature, so that one batched product serves all.
-        size = -(-features // self.members)
+        # Groups are filled up to one size with feature 0, so that one batched product serves all.
         places = [(groups == group).nonzero().flatten() for group in range(self.members)]
-        filled = torch.stack(
-            [torch.cat([place, place.new_full((size - len(place),), int(place[0]) if len(place) else 0)]) for place in places]
-        )
+        filled = pad_sequence(places, batch_first=True)
         both = torch.cat([filled, filled + features], 1)[:, None]
         self.w2, self.b2 = w2.gather(2, both.expand(-1, self.width, -1)), b2.gather(2, both)
         # Where among the outputs, group after group, each feature is judged.
         position = torch.zeros(features, dtype=torch.int64)
         for group, place in enumerate(places):
-            position[place] = group * size + torch.arange(len(place))
+            position[place] = group * filled.shape[1] + torch.arange(len(place))
         self.position = position
 
     def _judged(self, context: Tensor, target: Tensor) -> Tensor:

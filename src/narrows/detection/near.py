@@ -23,7 +23,7 @@ class Near:
     rows : Tensor, shape (n, f)
         The rows, scaled.
     mean : Tensor, shape (n, f)
-        Row minus the mean of its k nearest references.
+        Row minus the mean of its k nearest references; with k = 0 the row itself.
     """
 
     rows: Tensor
@@ -40,7 +40,7 @@ class Comparison(nn.Module):
     references : int
         Training rows kept to compare with.
     k : int
-        Neighbours of which the mean is taken.
+        Neighbours of which the mean is taken; 0 where rows are not compared.
     copies : bool
         Whether a reference equal to the row counts. Where training rows are scored themselves it must not, or each
         would be its own neighbour.
@@ -48,9 +48,9 @@ class Comparison(nn.Module):
 
     def __init__(self, scaling: str, references: int, k: int, *, copies: bool = True) -> None:
         super().__init__()
-        at_least("view.references", references, 1)
-        at_least("view.k", k, 1)
-        self.references = references
+        at_least("view.k", k, 0)
+        at_least("view.references", references, 1 if k else 0)
+        self.references = references if k else 0
         self.k = k
         self.copies = copies
         self.scale = Scaling(scaling)
@@ -82,4 +82,6 @@ class Comparison(nn.Module):
         return self._beside(self.scale(rows), own)
 
     def _beside(self, scaled: Tensor, own: Tensor | None) -> Near:
+        if not self.k:
+            return Near(scaled, scaled)
         return Near(scaled, self.search.nearest(scaled, self.k, own, copies=self.copies))

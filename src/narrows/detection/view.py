@@ -12,7 +12,7 @@ from narrows.detection.near import Near
 from narrows.errors import at_least
 from narrows.parts import Part
 
-REFERENCES = 4096
+REFERENCES = 2048
 
 
 class View(Part, axis="view"):
@@ -27,17 +27,12 @@ class View(Part, axis="view"):
     references : int
         Training rows kept to compare with.
     k : int
-        Neighbours of which the mean is taken.
+        Neighbours of which the mean is taken; 0 where rows are not compared.
     weight : float
         Of the view in the detector's sum.
-
-    Attributes
-    ----------
-    learns : bool
-        Whether it can go on learning from a stream, by `learn`.
     """
 
-    learns: ClassVar[bool] = False
+    learns: ClassVar[bool] = False  # whether `learn` follows a stream
 
     def __init__(self, scaling: str, references: int, k: int, weight: float) -> None:
         super().__init__()
@@ -53,8 +48,8 @@ class View(Part, axis="view"):
 
         Returns
         -------
-        Tensor, shape (n,)
-            Their scores, each as if the row had not been learnt from.
+        Tensor, shape (m,)
+            Scores of them, or of some, each as if the row had not been learnt from.
         """
 
     @abstractmethod
@@ -62,8 +57,8 @@ class View(Part, axis="view"):
         """Parts (n, f), one a feature, whose sum is the score of each row; some may be negative."""
 
     def learn(self, near: Near) -> None:
-        """Take one step of descent on further rows, if it ``learns``."""
-        raise NotImplementedError(f"view {self.kind} does not learn from a stream")
+        """Learn from further rows, where the view `learns`."""
+        raise NotImplementedError(f"the view {self.kind} does not learn from a stream")
 
     def forward(self, near: Near) -> Tensor:
         """Scores (n,), not negative."""
