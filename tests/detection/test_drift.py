@@ -8,6 +8,10 @@ from scipy import stats
 from narrows.detection.drift import Drift
 
 
+def as_they_are(scores):  # the rows of these tests are their scores
+    return scores
+
+
 def scores(n, seed, shift=0.0):
     return torch.from_numpy(np.random.default_rng(seed).exponential(size=n) + shift)
 
@@ -18,7 +22,7 @@ def test_the_level_holds_on_exchangeable_scores():
     alarms = 0
     for seed in range(n):
         drawn = scores(400, seed)
-        alarms += bool(Drift(drawn[:300].sort().values, window=100, level=level).observe(drawn[300:]))
+        alarms += bool(Drift(drawn[:300].sort().values, as_they_are, window=100, level=level).observe(drawn[300:]))
     assert alarms <= stats.binom.ppf(0.999, n, level)
     assert alarms >= stats.binom.ppf(1e-6, n, level / 2)  # a test that never speaks would hold any level
 
@@ -27,13 +31,13 @@ def test_ties_make_it_more_careful_not_less():
     level, n, alarms = 0.05, 400, 0
     for seed in range(n):
         drawn = scores(400, seed).round()
-        alarms += bool(Drift(drawn[:300].sort().values, window=100, level=level).observe(drawn[300:]))
+        alarms += bool(Drift(drawn[:300].sort().values, as_they_are, window=100, level=level).observe(drawn[300:]))
     assert alarms <= stats.binom.ppf(0.999, n, level)
 
 
 def test_it_is_the_test_of_kolmogorov_and_smirnov():
     reference, window = scores(500, 0).sort().values, scores(1000, 1, shift=0.3)
-    ((place, change),) = Drift(reference).observe(window)
+    ((place, change),) = Drift(reference, as_they_are).observe(window)
     first, second = reference.numpy(), np.sort(window.numpy())
     both = np.concatenate([first, second])
     gap = np.abs(np.searchsorted(first, both, "right") / 500 - np.searchsorted(second, both, "right") / 1000)
@@ -48,7 +52,7 @@ def test_it_is_the_test_of_kolmogorov_and_smirnov():
 @pytest.mark.parametrize("pieces", [1, 7, 256, 5000])
 def test_a_change_is_told_within_two_windows_and_once(pieces):
     stream = torch.cat([scores(3500, 1), scores(4500, 2, shift=0.5)])
-    drift = Drift(scores(2000, 0).sort().values)
+    drift = Drift(scores(2000, 0).sort().values, as_they_are)
     told = []
     for start in range(0, len(stream), pieces):
         told += [start + place for place, _ in drift.observe(stream[start : start + pieces])]
@@ -58,6 +62,6 @@ def test_a_change_is_told_within_two_windows_and_once(pieces):
 
 
 def test_another_change_is_told_anew():
-    drift = Drift(scores(2000, 0).sort().values, window=500)
+    drift = Drift(scores(2000, 0).sort().values, as_they_are, window=500)
     stream = torch.cat([scores(1000, 1, shift=0.5), scores(1000, 2), scores(1000, 3)])
     assert [place for place, _ in drift.observe(stream)] == [499, 1499]

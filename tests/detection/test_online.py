@@ -99,6 +99,19 @@ def test_scoring_changes_nothing(fitted):
     assert first.threshold == second.threshold
 
 
+@pytest.mark.parametrize("learning", [None, Learning()])
+def test_what_is_too_far_for_floats_is_an_alarm_of_the_largest_score(fitted, learning):
+    online = OnlineDetector(fitted, 0.05, learning)
+    values = torch.from_numpy(rows(1000, 1))
+    values[3], values[7, 0] = 3e38, -3e38
+    online.detector.tails[0].forward = lambda scores: torch.where(scores > 1e30, torch.nan, scores)
+    scored = online.score(values)
+    del online.detector.tails[0].forward
+    assert scored.alarms[[3, 7]].all()
+    assert scored.scores[[3, 7]].tolist() == [torch.finfo(torch.float64).max] * 2
+    assert online.follow(values, scored) == []
+
+
 class TestLearning:
     def test_it_leaves_the_detector_that_it_was_given(self, fitted):
         before = copy.deepcopy(fitted.detector.state_dict())

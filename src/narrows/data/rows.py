@@ -176,12 +176,13 @@ class CsvParser(RowParser):
             raise InputError("the line holds a carriage return before its end")
         data = pa.py_buffer(b"\n".join(texts))
         try:
-            return csv.read_csv(data, self._reading, self._parsing, self._typed)
+            # Unlike read_csv it reads in this thread; all lines are in its first block.
+            return csv.open_csv(data, self._reading, self._parsing, self._typed).read_all()
         except pa.ArrowInvalid:
             if len(texts) > 1:
                 raise
             # As a file of this one line is read: a number may be written as true, or with blanks around a gap.
-            return csv.read_csv(data, self._reading, self._parsing, self._inferring)
+            return csv.open_csv(data, self._reading, self._parsing, self._inferring).read_all()
 
 
 class JsonParser(RowParser):

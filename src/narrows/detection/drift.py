@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -40,30 +41,40 @@ class Drift:
     ----------
     reference : Tensor, shape (m,)
         Scores.
+    judge : callable
+        Gives the scores of rows. It is asked once a window, with all rows of it.
     window : int
-        Scores of a window.
+        Rows of a window.
     level : float
         Of the test.
+
+    Attributes
+    ----------
+    recent : Tensor, shape (n, ...)
+        Rows of the window that has begun.
     """
 
-    def __init__(self, reference: Tensor, window: int = WINDOW, level: float = LEVEL) -> None:
+    def __init__(
+        self, reference: Tensor, judge: Callable[[Tensor], Tensor], window: int = WINDOW, level: float = LEVEL
+    ) -> None:
         import scipy.stats  # noqa: F401  now rather than in the first test, for which a row would have to wait
 
         self.reference = reference.clone()
+        self.judge = judge
         self.window = window
         self.level = level
         self.recent = reference.new_zeros(0)
 
-    def observe(self, scores: Tensor) -> list[tuple[int, Change]]:
-        """Take scores (n,) in their order; return the changes found, each with the place of its window's last score."""
+    def observe(self, rows: Tensor) -> list[tuple[int, Change]]:
+        """Take rows (n, ...) in their order; return the changes found, each with the place of its window's last row."""
         changes = []
         missing = self.window - len(self.recent)
-        self.recent = torch.cat([self.recent, scores])
+        self.recent = torch.cat([self.recent, rows]) if len(self.recent) else rows
         while len(self.recent) >= self.window:
-            change = self._compared(self.recent[: self.window])
+            change = self._compared(self.judge(self.recent[: self.window]))
             if change is not None:
                 changes.append((missing - 1, change))
-            self.recent = self.recent[self.window :]
+            self.recent = self.recent[self.window :].clone()
             missing += self.window
         return changes
 

@@ -96,7 +96,8 @@ class OnlineDetector:
         self.rate = rate
         self.learning = learning
         self.threshold = threshold(fitted.detector.calibration, rate)
-        self.drift = Drift(fitted.detector.calibration)
+        # While nothing is learnt, the scores are those of the detector as it was; then rows need not be scored again.
+        self.drift = Drift(fitted.detector.calibration, self._judged if learning else _themselves)
         self.detector = fitted.detector
         self.learnt = 0
         if learning is not None:
@@ -112,7 +113,7 @@ class OnlineDetector:
 
     def score(self, rows: Tensor) -> Scored:
         """Score raw rows (n, x); nothing is changed by it."""
-        scores = self.detector.scores(rows)
+        scores = _finite(self.detector.scores(rows))
         limit, limits = self.threshold, []
         follows = 0.0 if self.learning is None else self.learning.step
         for score in scores.tolist():
@@ -131,14 +132,17 @@ class OnlineDetector:
 
     def follow(self, rows: Tensor, scored: Scored) -> list[tuple[int, Change]]:
         """Learn from rows that have been scored; return changes of the world, each with the place of a row."""
-        as_at_first = scored.scores if self.learning is None else self._start.detector.scores(rows)
-        changes = self.drift.observe(as_at_first)
+        changes = self.drift.observe(rows if self.learning else scored.scores)
         self.threshold = scored.threshold
         usual = rows[~scored.alarms]
         if self.learning is not None and len(usual):
             self.detector.learn(usual, self.learning.memory)
             self.learnt += len(usual)
         return changes
+
+    def _judged(self, rows: Tensor) -> Tensor:
+        """Scores of rows by the detector as it was at the start."""
+        return _finite(self._start.detector.scores(rows))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, float]]:
         """What has to be kept beside the detector to go on: tensors and numbers."""
@@ -151,3 +155,13 @@ class OnlineDetector:
         self.threshold, self.learnt = float(numbers["threshold"]), int(numbers["learnt"])
         if self.learning is not None:
             self.detector = copy.deepcopy(detector.detector)
+
+
+def _finite(scores: Tensor) -> Tensor:
+    """Scores as JSON has them: what lies too far for floats to say how far gets the largest of them."""
+    largest = torch.finfo(scores.dtype).max
+    return scores.nan_to_num(nan=largest, posinf=largest)
+
+
+def _themselves(scores: Tensor) -> Tensor:
+    return scores
