@@ -147,9 +147,8 @@ def running(model: Path, lines: Sequence[bytes], *words: str, timed: bool = True
     """Start a stream on the last core, and let it score its first rows."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "narrows", "stream", str(model), *words]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0, preexec_fn=on_one_core
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0)
+    os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(",".join(NAMES).encode() + b"\n")
@@ -163,11 +162,6 @@ def running(model: Path, lines: Sequence[bytes], *words: str, timed: bool = True
         process.wait()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-
-
-def on_one_core() -> None:
-    """Bind this process to the last core that it may use."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def delays(model: Path, lines: Sequence[bytes], pace: int, seconds: float, *words: str) -> dict[str, Any]:
