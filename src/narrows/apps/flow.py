@@ -185,10 +185,7 @@ class Flow:
         told = _told(lines, found, scored, reasons)
         with self._stopping.held():
             output.write(told)
-            for row, change in self._online.follow(rows, scored):
-                line = lines.first + found.places[row]
-                output.write(json.dumps({"line": line, "drift": dataclasses.asdict(change)}) + "\n")
-                note(f"line {line}: {_said(change)}")
+            changes = self._online.follow(rows, scored)
             place = self._place
             self._place = dataclasses.replace(
                 place,
@@ -199,8 +196,16 @@ class Flow:
                 alarms=place.alarms + len(marked),
                 errors=place.errors + len(found.errors),
             )
+            for row, change in changes:
+                self._report(lines.first + found.places[row], change, output)
             if lines.last - self._kept >= self._state.every:
                 self._keep(output)
+
+    def _report(self, line: int, change: Change, output: Output) -> None:
+        """Tell of a change of the world, once."""
+        note(f"line {line}: {_said(change)}")
+        output.write(json.dumps({"line": line, "drift": dataclasses.asdict(change)}) + "\n")
+        self._place = dataclasses.replace(self._place, written=output.written)
 
     def _begun(self, texts: Sequence[bytes | None]) -> Sequence[bytes | None]:
         """Make the parser from the first line that is not blank; return the lines without the names that it holds."""

@@ -84,23 +84,21 @@ class RowParser(ABC):
 
     def __init__(self, schema: Schema, head: bytes, header: bool) -> None:
         self.schema = schema
-        self.head = head
 
     def parse(self, texts: Sequence[bytes | None]) -> Rows:
         """Return the rows of lines; one longer than 1 MiB is given as None."""
         errors = {place: "the line is longer than 1 MiB" for place, text in enumerate(texts) if text is None}
         full = [place for place, text in enumerate(texts) if text is not None and text not in BLANK]
-        values, places = [self._none()], []
+        values: list[np.ndarray] = []
+        places: list[int] = []
         for some, found in self._parsed(texts, full):
             if isinstance(found, str):
                 errors[some[0]] = found
             else:
                 values.append(found)
                 places += some
-        return Rows(np.concatenate(values[min(len(values) - 1, 1) :]), places, errors)
-
-    def _none(self) -> np.ndarray:
-        return np.zeros((0, self.schema.size), np.float32)
+        none = np.zeros((0, self.schema.size), np.float32)
+        return Rows(np.concatenate(values) if values else none, places, errors)
 
     def _parsed(self, texts: Sequence[bytes | None], places: list[int]) -> Iterator[tuple[list[int], np.ndarray | str]]:
         """Rows of neighbouring lines at once, or, where that fails, of either half of them."""
@@ -108,14 +106,15 @@ class RowParser(ABC):
             return
         some = [text for place in places if (text := texts[place]) is not None]
         try:
-            yield places, self._values(some)
+            found: np.ndarray | str = self._values(some)
         except _errors() as error:
-            if len(places) == 1:
-                yield places, _said(error, some[0])
-            else:
+            if len(places) > 1:
                 half = len(places) // 2
                 yield from self._parsed(texts, places[:half])
                 yield from self._parsed(texts, places[half:])
+                return
+            found = _said(error, some[0])
+        yield places, found
 
     def _values(self, texts: list[bytes]) -> np.ndarray:
         table = self._table(texts)
