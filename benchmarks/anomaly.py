@@ -9,7 +9,8 @@ Everyone but narrows, which scales by itself, gets columns standardised with the
     NARROWS_DATA=... python benchmarks/anomaly.py --protocol clean
 
 needs ``pip install pyod`` beside narrows. Each figure is kept in ``results/anomaly_<protocol>.jsonl`` as soon as it is
-there, so a run that was stopped goes on; the summary is recorded in ``results/anomaly_<protocol>.json``.
+there, so a run that was stopped goes on; the summary is recorded in ``results/anomaly_<protocol>.json``, and mean
+ranks are drawn in ``docs/pictures/anomaly_<protocol>.png``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from narrows import AnomalyDetector
-from record import RESULTS, record
+from rank_plot import draw
+from record import RESULTS, ROOT, record
 
 SEEDS = (0, 1, 2)
 DTE_ROWS = 1000
@@ -104,6 +106,7 @@ PYOD = {
 CONTENDERS: dict[str, Contender] = {
     "narrows": ours("detector"),
     "narrows without its network": ours("detector-without-network"),
+    "narrows, networks alone": ours("detector-fast"),
     "1-NN": neighbours(1),
     "5-NN": neighbours(5),
     "Mahalanobis": standardised(mahalanobis),
@@ -225,6 +228,9 @@ def main() -> None:
     store = options.store or RESULTS / f"anomaly_{options.protocol}.jsonl"
     rows = measure(options.protocol, options.contenders, options.cap, store)
     figures = {**summary(rows, options.contenders), "cap": options.cap, "every": rows}
+    ranks = {name: entry["auroc_mean_rank"] for name, entry in figures["means"].items()}
+    title = f"Mean rank by AUROC, protocol {options.protocol}, {figures['sets']} sets"
+    draw(ranks, figures["sets"], title, ROOT / "docs" / "pictures" / f"anomaly_{options.protocol}.png")
     protocol = f"{options.protocol}, seeds {SEEDS}, cap {options.cap or 'none'}; see the head of benchmarks/anomaly.py"
     record(f"anomaly_{options.protocol}", figures, seconds=time.perf_counter() - began, protocol=protocol)
     print(json.dumps({key: value for key, value in figures.items() if key != "every"}, indent=1))

@@ -3,6 +3,7 @@
 import math
 import pickle
 import warnings
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,27 @@ def test_frames_bring_their_names(frame):
     assert list(model.get_feature_names_out()) == ["autoencoder0", "autoencoder1"]
     with pytest.raises(ValueError, match="feature names"):
         model.transform(frame({name: table[name] for name in ("age", "weight", "height")}))
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_frames_of_text_and_gaps_are_mixed_tables(frame):
+    rng = np.random.default_rng(0)
+    table = {
+        "height": [None, *rng.normal(170, 10, 49)],
+        "sex": ["f", "m"] * 25,
+        "day": [date(2024, 1, 1)] * 50,
+    }
+    with pytest.warns(UserWarning, match="'day' holds dates or times and was left out"):
+        model = Autoencoder("imputing", epochs=2, code_size=2).fit(frame(table))
+    assert [column.kind for column in model.schema_.columns] == ["numeric", "binary"]
+    assert list(model.feature_names_in_) == ["height", "sex"]
+    assert (model.transform(frame(dict(reversed(table.items())))) == model.transform(frame(table))).all()
+    with pytest.raises(InputError, match="the frame lacks the column 'sex' that the model was trained on"):
+        model.transform(frame({"height": table["height"], "gender": table["sex"]}))
+    with pytest.raises(InputError, match="whose columns have kinds of their own"):
+        Autoencoder(epochs=1, values="counts").fit(frame(table))
+    before = model.score(frame(table))
+    assert model.partial_fit(frame(table)).score(frame(table)) != before
 
 
 def test_a_pandas_frame_comes_out_where_one_is_asked_for(digits):

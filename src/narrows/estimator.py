@@ -16,7 +16,7 @@ from torch import Tensor
 
 from narrows import inference, persist
 from narrows.errors import InputError, at_least
-from narrows.examples import first_examples, further_examples
+from narrows.examples import first_examples, further_examples, take_names
 from narrows.fit import fit as train_on
 from narrows.online import Learner
 from narrows.options import parameters_of, plan_from, settings_from
@@ -117,7 +117,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : array or frame, shape (n, columns), (n, height, width) or (n, height, width, channels); or narrows.Dataset
-            At least two examples, without missing values.
+            At least two examples. Columns of a frame (pandas, polars, Arrow) may hold numbers, text and gaps; dates,
+            ids and constants are left out, with a warning. An array has no gaps.
         y : None
             Ignored.
 
@@ -278,11 +279,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.code_size_ = fitted.model.latent.size
         self.history_: list[dict[str, Any]] = fitted.record.get("history", [])
         self.findings_ = [Finding(**finding) for finding in fitted.record.get("findings", [])]
-        self.n_features_in_ = schema.size
-        if schema.names is not None:
-            self.feature_names_in_ = np.asarray(schema.names, dtype=object)
-        else:
-            self.__dict__.pop("feature_names_in_", None)
+        take_names(self, schema)
 
     def _rows(self, X: Any) -> Tensor:
         """Raw rows of the fitted schema, in their stored type."""

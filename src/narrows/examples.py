@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from narrows.data.columns import is_frame
 from narrows.data.dataset import Dataset, from_array
 from narrows.data.schema import Schema
 from narrows.errors import InputError
 
 
-def first_examples(estimator: BaseEstimator, X: Any, kind: str | None, *, stream: bool = False) -> Dataset:
+def first_examples(
+    estimator: BaseEstimator, X: Any, kind: str | None, *, stream: bool = False, keep_constants: bool = False
+) -> Dataset:
     """Check examples to learn from, and infer their schema.
+
+    A frame of anything but numbers without a gap is a mixed table. A warning says which of its columns were left out.
 
     Parameters
     ----------
@@ -26,6 +32,8 @@ def first_examples(estimator: BaseEstimator, X: Any, kind: str | None, *, stream
         Kind of values; None infers it.
     stream : bool
         Whether more are to come, so that the type of the values tells their kind, and not the values by chance.
+    keep_constants : bool
+        Whether columns of a mixed table that never change are kept.
 
     Raises
     ------
@@ -34,6 +42,10 @@ def first_examples(estimator: BaseEstimator, X: Any, kind: str | None, *, stream
     """
     if isinstance(X, Dataset):
         return X
+    if is_frame(X) and (table := from_array(X, kind=kind, keep_constants=keep_constants)).schema.columns is not None:
+        for note in table.notes:
+            warnings.warn(note, UserWarning, stacklevel=3)
+        return table
     names = None
     if not _is_image(X):
         X = validate_data(estimator, X)
@@ -44,14 +56,26 @@ def first_examples(estimator: BaseEstimator, X: Any, kind: str | None, *, stream
 
 
 def further_examples(estimator: BaseEstimator, X: Any, schema: Schema) -> np.ndarray:
-    """Check examples against the schema of a trained model: raw rows (n, x) in their stored type; raises as above."""
+    """Check examples against the schema of a trained model: raw rows (n, x) in their stored type; raises as above.
+
+    Columns of a mixed table, and of a `Dataset`, are found by their names; for frames of numbers scikit-learn asks that
+    they be those of `fit` in their order.
+    """
     if schema.columns is not None:
         return _of_mixed_table(X, schema)
     if isinstance(X, Dataset):
-        X = X.schema.to_user(X.values)
+        return from_array(X.schema.to_user(X.values), names=X.schema.names, schema=schema).values
     if not schema.is_image:
         X = validate_data(estimator, X, reset=False)
     return from_array(X, schema=schema).values
+
+
+def take_names(estimator: BaseEstimator, schema: Schema) -> None:
+    """Set what scikit-learn asks of a fitted estimator: the number of its columns, and their names if they have any."""
+    estimator.n_features_in_ = schema.size
+    estimator.__dict__.pop("feature_names_in_", None)
+    if schema.names is not None:
+        estimator.feature_names_in_ = np.asarray(schema.names, dtype=object)
 
 
 def _of_mixed_table(X: Any, schema: Schema) -> np.ndarray:

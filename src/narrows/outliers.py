@@ -15,7 +15,7 @@ from torch import Tensor
 from narrows.detection import calibration, files
 from narrows.detection.files import FittedDetector
 from narrows.detection.fit import fit_detector
-from narrows.examples import first_examples, further_examples
+from narrows.examples import first_examples, further_examples, take_names
 from narrows.tensors import tensor_of
 
 USUAL_RATE = 0.05
@@ -83,7 +83,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or frame, shape (n, columns), or images (n, height, width[, channels]); or narrows.Dataset
-            Normal rows; with ``contaminated``, any.
+            Normal rows; with ``contaminated``, any. Columns of a frame (pandas, polars, Arrow) may hold numbers, text
+            and gaps. Those that never change are kept, for a row that differs there is unlike the others; dates and ids
+            are left out, with a warning.
         y : None
             Ignored.
 
@@ -92,7 +94,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         InputError
             If the data or a parameter cannot be used; one sentence says why and what to do. It is a ``ValueError``.
         """
-        data = first_examples(self, X, None)
+        data = first_examples(self, X, None, keep_constants=True)
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
@@ -158,10 +160,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         rate = self.false_alarm_rate
         self.false_alarm_rate_ = min(max(USUAL_RATE, 2 / (len(held_out) + 1)), 0.5) if rate is None else rate
         self.offset_ = -calibration.threshold(held_out, self.false_alarm_rate_)
-        schema = fitted.schema
-        self.n_features_in_ = schema.size
-        if schema.names is not None:
-            self.feature_names_in_ = np.asarray(schema.names, dtype=object)
+        take_names(self, fitted.schema)
         return self
 
     def _scores(self, X: Any) -> Tensor:

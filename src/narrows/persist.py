@@ -178,10 +178,21 @@ def _fill(model: Model, tensors: dict[str, Tensor], path: Path | str) -> None:
     """Put the file's tensors in the place of the model's, which have no memory yet."""
     expected = {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
     given = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
-    if expected != given:
-        differing = min(name for name in expected | given if expected.get(name) != given.get(name))
-        raise InputError(f"{path} does not hold the model that it describes ({differing} differs); train again")
+    check_held(expected, given, "model", path)
     model.load_state_dict(tensors, assign=True)
+
+
+def check_held(expected: Mapping[str, Any], given: Mapping[str, Any], what: str, path: Path | str) -> None:
+    """Check by name that the tensors of a file are those that its header describes, in what both mappings say of them.
+
+    Raises
+    ------
+    InputError
+        If one is missing, one too many, or differs.
+    """
+    differing = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
+    if differing:
+        raise InputError(f"{path} does not hold the {what} that it describes ({min(differing)} differs); train again")
 
 
 def _in_one_line(error: Exception) -> str:

@@ -95,7 +95,9 @@ def test_which_tables_are_mixed() -> None:
         schema = read(pa.table(columns)).schema
         assert (schema.columns is not None) is mixed
         assert schema.values == "columns" if mixed else schema.values in ("reals", "binary")
-    assert read(pa.table({"a": [1, 2, 3], "b": [4, 5, 9]}), kinds={"a": "count"}).schema.columns is not None
+    said = read(pa.table({"a": [1, 2, 3], "b": [4, 5, 9]}), kinds={"a": "count"})
+    assert said.schema.columns == (Column("a", "count"), Column("b", "numeric"))
+    assert said.values.tolist() == [[1, 4], [2, 5], [3, 9]]
     assert read(pa.table({"a": [1, 2, 3], "b": [4, 5, 9]}), kinds={"a": "ignore"}).schema.values == "reals"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from narrows.data.readers import read
 from narrows.data.rows import parser_of
+from narrows.data.schema import Column, mixed_schema
 from narrows.errors import InputError
 
 MIXED = """amount,kind,day,seen,flag,at
@@ -80,11 +81,11 @@ def test_numbers_without_a_kind_of_their_own(tmp_path):
 def test_json_is_read_as_the_table_is(mixed, form):
     cells = [
         [1.5, "a", 3, 5, True, "2024-01-01 10:00:00"],
-        [None, "b", 1, 6, False, "2024-01-02 11:00:00"],
+        [None, "b", 1, 6, False, "2024-01-02T11:00:00"],
         [-2000, None, 2, 7, "True", "2024-01-02 11:00:00"],
         ["NA", " a ", "3", 8, None, "2024-01-01 10:00:00"],
         ["7", "a", None, None, "FALSE", None],
-        [8, "NULL", 2.0, 10, "true", "2024-01-01 10:00:00"],
+        [8, "NULL", 2.0, 10, "true", "2024-01-01T10:00:00"],
     ]
     objects = [dict(reversed([*zip(mixed.schema.names, row, strict=True), ("more", {"x": 1})])) for row in cells]
     text = "\n".join(json.dumps(row) for row in (objects if form == "objects" else cells))
@@ -181,3 +182,10 @@ class TestColumns:
             parser_of(read("digits").schema, b"1,2")
         with pytest.raises(InputError, match="unknown format 'xml'"):
             parser_of(self.schema(tmp_path), b"a,b,c", form="xml")
+
+
+def test_categories_are_texts_even_if_they_look_like_numbers():
+    schema = mixed_schema((Column("port", "category", ("01", "1", "true")),))
+    assert parsed(schema, "port\n1\n01\n2\nTrue\n").values.flatten().tolist() == [1, 0, 3, 2]
+    lines = '{"port": 1}\n{"port": "01"}\n{"port": 2}\n{"port": true}\n{"port": null}'
+    np.testing.assert_array_equal(parsed(schema, lines).values.flatten(), [1, 0, 3, 2, np.nan])

@@ -217,4 +217,31 @@ def test_table_round_trip(tmp_path: Path, values: np.ndarray, name: str) -> None
 def test_names_read_as_data_are_refused(tmp_path: Path) -> None:
     message = refusal(text(tmp_path, "a,b\n1,x\n2,y\n"), header=False)
     assert "holds 'a' and other text above a column of numbers" in message
-    assert read(text(tmp_path, "?,b\n1,x\n2,y\n"), header=False).schema.columns is not None
+    data = read(text(tmp_path, "?,b\n1,x\n2,y\n"), header=False)
+    assert data.schema.columns == (Column("c0", "binary", ("1", "2")), Column("c1", "category", ("b", "x", "y")))
+    np.testing.assert_array_equal(data.values, [[np.nan, 0], [0, 1], [1, 2]])
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_column_said_to_be_a_category_is_read_as_text(tmp_path: Path, header: bool) -> None:
+    rows = "02134,1\n00501,2\n2134,4\n02134,9\n"
+    path = text(tmp_path, "zip,n\n" + rows if header else rows)
+    name = "zip" if header else "c0"
+    data = read(path, header=header, kinds={name: "category"})
+    assert data.schema.columns[0] == Column(name, "category", ("02134", "00501", "2134"))
+    assert data.values[:, 0].tolist() == [0, 1, 2, 0]
+    assert read(path, header=header, schema=data.schema).values[:, 0].tolist() == [0, 1, 2, 0]
+    assert read(path, header=header).schema.columns is None
+
+
+def test_constants_are_kept_where_they_are_wanted(tmp_path: Path) -> None:
+    data = read(text(tmp_path, "a,b\n1,7\n2,7\n3,7\n"), keep_constants=True)
+    assert data.schema.names == ("a", "b")
+    assert data.values.tolist() == [[1, 7], [2, 7], [3, 7]]
+    assert data.notes == ("column 'b' never changes in training: any other value raises the score",)
+    data = read(text(tmp_path, "a,b,c\n1,x,\n2,x,5\n3,x,5\n"), keep_constants=True)
+    assert data.schema.columns[1:] == (Column("b", "category", ("x",)), Column("c", "numeric"))
+    assert [note.split(" in training")[0] for note in data.notes] == [
+        "column 'b' never changes",
+        "column 'c' holds one value and gaps",
+    ]

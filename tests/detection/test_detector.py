@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from narrows.data.schema import Column, Schema, infer_schema
@@ -44,14 +46,15 @@ def mixed(n=300, seed=0):
     return cells.astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["vector", "mixed", "images"])
+@pytest.fixture(scope="module", params=["vector", "mixed", "images", "contaminated"])
 def fitted(request):
     if request.param == "images":
         values = np.random.default_rng(0).integers(0, 256, (120, 6, 5), dtype=np.uint8)
         schema = infer_schema(values)
         return fit_detector(schema.from_user(values), schema), schema.from_user(values)
     values = table() if request.param == "vector" else mixed()
-    return fit_detector(values, infer_schema(values) if request.param == "vector" else MIXED), values
+    schema = infer_schema(values) if request.param == "vector" else MIXED
+    return fit_detector(values, schema, contaminated=request.param == "contaminated"), values
 
 
 def test_contributions_add_up_to_the_score(fitted):
@@ -132,6 +135,16 @@ def test_a_group_of_anomalies_among_the_training_rows_is_found():
     assert found[True] > 0.99 > 0.9 > found[False]
 
 
+def test_contaminated_training_takes_the_views_meant_for_it():
+    values = table(60)
+    for preset in (FAST, "detector-contaminated-without-network"):
+        fitted = fit_detector(values, infer_schema(values), preset, contaminated=True)
+        assert [view["kind"] for view in fitted.detector.spec()] == ["marginal", "covariance"]
+        assert fitted.preset == preset
+    fitted = fit_detector(values, infer_schema(values), FAST)
+    assert [view["kind"] for view in fitted.detector.spec()] == ["local-linear", "neighbour"]
+
+
 def test_refuses_a_single_row():
     with pytest.raises(InputError, match="1 row "):
         fit_detector(table(1), infer_schema(table(2)))
@@ -189,10 +202,21 @@ class TestReasons:
 
     @pytest.mark.parametrize(
         ("value", "written"),
-        [(0, "0"), (4300, "4,300"), (0.0123, "0.0123"), (9.1e6, "9.1e6"), (-2.5, "-2.5"), (1e-7, "1e-7"), (3, "3")],
+        [
+            *((0, "0"), (4300, "4,300"), (0.0123, "0.0123"), (9.1e6, "9.1e6"), (-2.5, "-2.5"), (1e-7, "1e-7")),
+            *((3, "3"), (999.7, "1,000"), (-123456.7, "-123,457"), (1.5e-5, "1.5e-5"), (2e6, "2e6")),
+        ],
     )
     def test_numbers_for_a_person(self, value, written):
         assert number(value) == written
+
+    @given(st.floats(-3.4e38, 3.4e38))
+    def test_a_written_number_is_right_in_the_digits_shown(self, value):
+        text = number(value).replace(",", "")
+        mantissa, _, exponent = text.partition("e")
+        unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+        assert float(text) == pytest.approx(value, rel=0.05, abs=0)
+        assert abs(float(text) - value) <= 0.5 * unit * (1 + 1e-9)
 
 
 def test_an_empty_batch_has_no_scores():

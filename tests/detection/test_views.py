@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.covariance import EmpiricalCovariance
 
 from narrows.detection.near import Comparison
 from narrows.detection.presets import DETECTORS, views_of
@@ -116,6 +117,54 @@ def test_local_linear_is_the_formula_it_states():
     np.testing.assert_allclose(score(asked).numpy(), form(residuals(a, t)), rtol=1e-4)
 
 
+def test_marginal_is_the_formula_it_states():
+    training = rows(60).round(decimals=1)  # with ties
+    asked = torch.cat([training[:20], rows(10, seed=1) * 4])
+    score, shares, _ = looked({"kind": "marginal"}, training)
+    t, a = training.double().numpy(), asked.double().numpy()
+    expected = np.zeros(a.shape)
+    for i, row in enumerate(a):
+        for j, x in enumerate(row):
+            fewer, more = (t[:, j] <= x).sum(), (t[:, j] >= x).sum()
+            beyond = max(x - t[:, j].max(), t[:, j].min() - x, 0)
+            expected[i, j] = -np.log((1 + min(fewer, more)) / 61) + np.log1p(beyond / t[:, j].std())
+    np.testing.assert_allclose(shares(asked).numpy(), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(score(asked).numpy(), expected.sum(1), rtol=1e-6)
+
+
+def test_covariance_of_all_rows_gives_the_distance_of_mahalanobis():
+    training, asked = rows(80), rows(10, seed=1)
+    score, _, _ = looked({"kind": "covariance", "scaling": "standard", "keep": 1.0, "ridge": 0.0}, training)
+    expected = EmpiricalCovariance().fit(training.double().numpy()).mahalanobis(asked.double().numpy())
+    np.testing.assert_allclose(score(asked).square().numpy(), expected, rtol=1e-4)
+
+
+def test_covariance_leaves_a_group_of_anomalies_out():
+    """Rows of a group that is a fifth of all score as if it had not been there; by all rows they would not."""
+    clean = rows(400)
+    group = 0.1 * torch.randn(100, 6, generator=torch.Generator().manual_seed(0)) + 4 * clean.std(0)
+    spec = {"kind": "covariance", "scaling": "standard", "ridge": 0.0}
+    kept, _, outside = looked(spec | {"keep": 0.75}, torch.cat([clean, group]))
+    everything, _, _ = looked(spec | {"keep": 1.0}, torch.cat([clean, group]))
+    assert kept(group).min() > kept(clean).max()
+    assert everything(group).median() < 0.3 * kept(group).median()
+    torch.testing.assert_close(outside.sort().values, kept(torch.cat([clean, group])).sort().values)
+
+
+def test_a_trimmed_loss_does_not_learn_what_few_rows_share():
+    """A tight group in which features agree otherwise than in the rest: where all rows are learnt, it looks usual."""
+    random = torch.Generator().manual_seed(0)
+    latent = torch.randn(600, 2, generator=random)
+    normal = torch.cat([latent, latent], 1) + 0.1 * torch.randn(600, 4, generator=random)
+    strange = torch.tensor([1.0, 1.0, -1.0, -1.0]) + 0.1 * torch.randn(90, 4, generator=random)
+    times = {}
+    for keep in (1.0, 0.75):
+        spec = {"kind": "masked", "k": 0, "updates": 200, "width": 32, "keep": keep}
+        score, _, _ = looked(spec, torch.cat([normal, strange]))
+        times[keep] = score(strange).median() / score(normal).median()
+    assert times[0.75] > 8 > 3 > times[1.0]
+
+
 def test_scalings():
     training = torch.tensor([[0.0, 5.0], [4.0, 5.0]])
     scaled = {}
@@ -126,6 +175,9 @@ def test_scalings():
     assert scaled["standard"] == [[2.0, 6.0]]
     assert scaled["range"] == [[0.5, 1.0]]
     assert scaled["asinh"][0] == pytest.approx([np.arcsinh(2.0), np.arcsinh(6.0)])
+    scaling = Scaling("median")
+    scaling.fit(torch.tensor([[1.0], [2.0], [9.0]]))  # median 2, mean deviation (1 + 0 + 7) / 3
+    assert scaling(torch.tensor([[10.0]])).item() == pytest.approx(np.arcsinh(3.0))
 
 
 def test_refuses_an_unknown_scaling():

@@ -41,7 +41,7 @@ class TrainedDetector:
     seconds : float
         Time spent.
     notes : list of str
-        What was left out of the data, and why.
+        Columns that were left out, and why; and those that never change.
     """
 
     model: str

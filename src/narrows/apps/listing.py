@@ -165,7 +165,9 @@ def _commonest(column: Column, present: np.ndarray) -> str:
     """How many values there are and which is the most frequent; of two, both."""
     import numpy as np
 
-    values, most = column.categories, int(np.bincount(present.astype(int)).argmax())
+    from narrows.data.wording import cut
+
+    values, most = [cut(value) for value in column.categories], int(np.bincount(present.astype(int)).argmax())
     named = ", ".join(values) if len(values) == 2 else f"{len(values)} categories"
     return f"{named}; most often {values[most]}" if most < len(values) else f"{named}; most often others"
 

@@ -37,7 +37,9 @@ class Reading:
     no_header: bool = False
     column: tuple[str, ...] | None = None
 
-    def read(self, data: str, schema: Schema | None = None, kind: str | None = None) -> Dataset:
+    def read(
+        self, data: str, schema: Schema | None = None, kind: str | None = None, *, keep_constants: bool = False
+    ) -> Dataset:
         """Read ``data`` as the values suggest, as ``kind`` says, or as a trained model's ``schema`` has them."""
         from narrows.data.readers import read
 
@@ -50,6 +52,7 @@ class Reading:
             kind=kind,
             kinds=_kinds(self.column or ()),
             schema=schema,
+            keep_constants=keep_constants,
         )
 
 

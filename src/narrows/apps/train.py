@@ -95,10 +95,10 @@ def train(
     plan.check()
     check_target(output, inputs=[data])
     _check_side_outputs(plan, data)
-    dataset = reading.read(data, kind=values)
 
     from narrows.detection.presets import DETECTORS
 
+    dataset = reading.read(data, kind=values, keep_constants=preset in DETECTORS)
     if preset in DETECTORS:
         return train_detector(dataset, output, preset, contaminated, settings, plan)
     if contaminated:

@@ -143,6 +143,8 @@ def _member(archive: zipfile.ZipFile, key: str, name: str) -> np.ndarray:
 
 def _chosen(shapes: dict[str, tuple[int, ...]], key: str | None, split: str, name: str) -> str:
     """The key of the examples."""
+    if not shapes:
+        raise InputError(f"{short(name)} holds no arrays; write it with numpy.savez")
     if key is not None:
         if key not in shapes:
             raise InputError(

@@ -67,21 +67,28 @@ def _texts(column: pa.ChunkedArray, declared: bool = False) -> Texts:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_string_view(column.type):
-        column = column.cast(pa.large_string())
-    # Parts of a file may each have a dictionary of their own.
-    whole = pa.concat_arrays((column if declared else column.dictionary_encode()).unify_dictionaries().chunks)
+    whole = _whole(column) if declared else _whole(column.cast(pa.large_string())).dictionary_encode()
     codes = whole.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-    given = pc.utf8_trim_whitespace(whole.dictionary.cast(pa.large_string()))
+    written = whole.dictionary.cast(pa.large_string())
+    given = pc.utf8_trim_whitespace(written)
     lowered = pc.utf8_lower(given)
     # Some write True for what others, Arrow among them, write true.
     given = pc.if_else(pc.is_in(lowered, pa.array(["true", "false"], given.type)), lowered, given)
     given = pc.if_else(pc.is_in(given, pa.array(MISSING, given.type)), None, given)
+    if not declared and given.equals(written):
+        return Texts(given, codes)  # nothing to merge, as among millions of different texts
     codes = np.append(np.arange(len(given)), -1)[codes]
     occurs = np.bincount(codes + 1, minlength=len(given) + 1)[1:] > 0
     merged = pc.if_else(pa.array(occurs), given, None).dictionary_encode()
     places = merged.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return Texts(merged.dictionary, np.append(places, -1)[codes], declared)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """The parts of a column as one; parts of a file may each have a dictionary of their own."""
+    import pyarrow as pa
+
+    return pa.concat_arrays(column.unify_dictionaries().chunks)
 
 
 def plain_numbers(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:

@@ -13,6 +13,8 @@ from narrows.data.arrow import cells_of, is_number, no_numbers, plain_numbers
 from narrows.data.cells import Cells
 from narrows.data.kinds import (
     CONSTANT,
+    CONSTANT_BUT_GAPS,
+    WATCHED,
     checked_kinds,
     column_of,
     encoded,
@@ -27,6 +29,8 @@ from narrows.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+CONSTANTS = (CONSTANT, CONSTANT_BUT_GAPS)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class Raw:
     notes: tuple[str, ...] = ()
 
 
+def is_frame(source: object) -> bool:
+    """Whether something is a table in memory: pandas, polars and Arrow speak the Arrow C interface."""
+    return hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")
+
+
 def table_of(frame: object) -> pa.Table:
     """A pandas, polars or Arrow frame -> an Arrow table, through the Arrow C-stream interface.
 
@@ -69,7 +78,8 @@ def table_of(frame: object) -> pa.Table:
     except (pa.ArrowException, TypeError, ValueError) as error:
         kind = type(frame).__name__
         raise InputError(
-            f"a {kind} cannot be read as a table ({brief(error)}); give a frame with named columns of numbers"
+            f"a {kind} cannot be read as a table ({brief(error)}); give a frame whose named columns each hold cells of "
+            f"one type, such as numbers, text or dates"
         ) from error
 
 
@@ -82,6 +92,7 @@ def raw_columns(
     kinds: Mapping[str, str] | None = None,
     schema: Schema | None = None,
     positional: bool = False,
+    keep_constants: bool = False,
 ) -> Raw:
     """Take labels and ignored columns out of a table, and make a matrix of the others.
 
@@ -101,6 +112,9 @@ def raw_columns(
         Of a trained model: its columns in its order, all others dropped.
     positional : bool
         Whether the names are made up, so that as many columns as wanted may stand for them.
+    keep_constants : bool
+        Whether columns that never change are kept: nothing is to be learnt from them, and a detector marks a row that
+        differs there.
 
     Returns
     -------
@@ -129,14 +143,16 @@ def raw_columns(
     if not table.num_rows:
         raise InputError(f"{what} has names and no rows; give at least one example, one row each")
     labels = None if label is None else _labels(table.column(label))
-    return dataclasses.replace(_matrix_of(table.select(names), schema, said, what), labels=labels)
+    table = table.select(names)
+    found = _as_found(table, said, what, keep_constants) if schema is None else _as_trained(table, schema, what)
+    return dataclasses.replace(found, labels=labels)
 
 
-def _matrix_of(table: pa.Table, schema: Schema | None, said: Mapping[str, ColumnKind], what: str) -> Raw:
-    if schema is not None:
-        return _as_trained(table, schema, what)
+def _as_found(table: pa.Table, said: Mapping[str, ColumnKind], what: str, keep_constants: bool) -> Raw:
     matrix = None if said else _all_numbers(table)
-    return _mixed(table, said, what) if matrix is None else _moving(matrix, tuple(table.column_names))
+    if matrix is None:
+        return _mixed(table, said, what, keep_constants)
+    return _moving(matrix, tuple(table.column_names), keep_constants)
 
 
 def _refuse_unknown(names: Sequence[str], present: list[str], what: str) -> None:
@@ -200,28 +216,31 @@ def _all_numbers(table: pa.Table) -> np.ndarray | None:
     return None if matrix.dtype.kind == "f" and np.isnan(matrix).any() else matrix
 
 
-def _moving(matrix: np.ndarray, names: tuple[str, ...]) -> Raw:
-    """Numbers without the columns that never change; where none does, it is for the training to say so."""
+def _moving(matrix: np.ndarray, names: tuple[str, ...], keep_constants: bool) -> Raw:
+    """Numbers, unless told to keep them without those that never change; where none does, the training will say so."""
     low = matrix.min(0)
     still = (low == matrix.max(0)) & np.isfinite(low)
     if still.all() or not still.any():
         return Raw(matrix, names)
     left = {name: CONSTANT for name, constant in zip(names, still, strict=True) if constant}
+    if keep_constants:
+        return Raw(matrix, names, notes=notes_of(left, WATCHED))
     return Raw(matrix[:, ~still], tuple(name for name in names if name not in left), notes=notes_of(left))
 
 
 # --- mixed tables ----------------------------------------------------------------------------------------------------
 
 
-def _mixed(table: pa.Table, said: Mapping[str, ColumnKind], what: str) -> Raw:
+def _mixed(table: pa.Table, said: Mapping[str, ColumnKind], what: str, keep_constants: bool) -> Raw:
     """A table whose columns have kinds of their own: those said, else those that the cells suggest."""
     found = {name: _cells(table.column(name), name, what) for name in table.column_names}
     found = {name: cells if name in said else cells.settled() for name, cells in found.items()}
     reasons = {name: reason_to_leave_out(cells) for name, cells in found.items() if name not in said}
     left = {name: reason for name, reason in reasons.items() if reason is not None}
+    watched = {name: left.pop(name) for name in list(left) if keep_constants and left[name] in CONSTANTS}
     if len(left) == len(found):  # it is for the training to say that nothing changes
         left = {name: reason for name, reason in left.items() if reason != CONSTANT}
-    notes = notes_of(left)
+    notes = notes_of(left) + notes_of(watched, WATCHED)
     if len(left) == len(found):
         raise InputError(f"{what} has no column left to learn from: {'; '.join(notes)}; give a kind to one of them")
     kept = {name: cells for name, cells in found.items() if name not in left}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from narrows.data.columns import Raw, matched, raw_columns, table_of
+from narrows.data.columns import Raw, is_frame, matched, raw_columns, table_of
 from narrows.data.kinds import checked_matrix
 from narrows.data.matrices import whole_and_large
 from narrows.data.schema import Schema, infer_schema, mixed_schema
@@ -43,7 +43,7 @@ class Dataset:
     source : str
         Where the examples came from, for a person.
     notes : tuple of str
-        Columns of a table that were left out, and why.
+        Columns of a table that were left out, or kept though they never change, and why.
     """
 
     values: np.ndarray
@@ -65,6 +65,7 @@ def from_array(
     labels: object | None = None,
     source: str = "array",
     schema: Schema | None = None,
+    keep_constants: bool = False,
 ) -> Dataset:
     """Check examples that are in memory, and find or apply their schema.
 
@@ -84,6 +85,8 @@ def from_array(
     schema : Schema, optional
         Schema of a trained model: columns are put into its order by name, images into its layout, and the
         cells must lie on its grid. An array for a mixed schema is such a matrix as `Column` describes.
+    keep_constants : bool
+        Whether columns of a frame that never change are kept, as a detector wants them.
 
     Returns
     -------
@@ -97,7 +100,12 @@ def from_array(
         be a mixed table, whose cells may be text or missing.
     """
     what = _spoken(source)
-    found = _raw(values, tuple(names) if names is not None else None, what, schema)
+    given = tuple(names) if names is not None else None
+    if is_frame(values):
+        what = "the frame" if source == "array" else what
+        found = _raw_frame(values, given, what, schema, keep_constants)
+    else:
+        found = _raw(values, given, what, schema)
     found = dataclasses.replace(found, labels=None if labels is None else _array(labels, "the array of labels"))
     return from_raw(found, kind=kind, source=source, schema=schema)
 
@@ -140,12 +148,16 @@ def _cells(found: Raw, kind: str | None, schema: Schema | None, what: str) -> tu
     return _stored(cells, schema), schema
 
 
+def _raw_frame(
+    values: object, names: tuple[str, ...] | None, what: str, schema: Schema | None, keep_constants: bool
+) -> Raw:
+    table = table_of(values)
+    table = table if names is None else table.rename_columns(_checked_names(names, table.num_columns, what))
+    return raw_columns(table, what=what, schema=schema, keep_constants=keep_constants)
+
+
 def _raw(values: Any, names: tuple[str, ...] | None, what: str, schema: Schema | None) -> Raw:
     """An array with its names, columns in the wanted order."""
-    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
-        table = table_of(values)
-        table = table if names is None else table.rename_columns(_checked_names(names, table.num_columns, what))
-        return raw_columns(table, what=what, schema=schema)
     array = _array(values, what)
     if array.ndim == 0:
         raise InputError(

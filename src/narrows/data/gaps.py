@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,10 @@ import numpy as np
 
 from narrows.atomic import writing
 from narrows.data.schema import Column
-from narrows.data.tables import opened
+from narrows.data.tables import opened, separator_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SEPARATORS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,9 @@ def fill_text(source: Path, target: Path, fillings: Sequence[Filling], header: b
     """
     with opened(source) as stream:
         lines = (stream.read() or b"").decode("utf-8-sig")
-    separator = _separator(lines, source)
-    rows = [row for row in csv.reader(io.StringIO(lines, newline=""), delimiter=separator) if row]
+    separator = separator_of(source)
+    with _cells_of_any_length():
+        rows = [row for row in csv.reader(io.StringIO(lines, newline=""), delimiter=separator) if row]
     names = rows.pop(0) if header else [f"c{place}" for place in range(len(rows[0]))]
     for filling in fillings:
         place = names.index(filling.name)
@@ -88,11 +88,14 @@ def fill_text(source: Path, target: Path, fillings: Sequence[Filling], header: b
         csv.writer(file, delimiter=separator, lineterminator="\n").writerows([*head, *rows])
 
 
-def _separator(lines: str, source: Path) -> str:
-    """Tabulator where the name says so; else the commonest of comma, semicolon and tabulator in the first line."""
-    if ".tsv" in source.name.lower():
-        return "\t"
-    return max(SEPARATORS, key=lines.lstrip().partition("\n")[0].count)
+@contextlib.contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """The csv module refuses cells of more than 128 KiB, unless told otherwise for the whole process."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def filled_table(table: pa.Table, fillings: Sequence[Filling]) -> pa.Table:

@@ -83,12 +83,17 @@ def read_folder(path: Path) -> np.ndarray:
         If there is none, one is damaged, or one differs from the first in size or mode.
     """
     entries = []
-    for folder, _, files in os.walk(path):
+    for folder, _, files in os.walk(path, onerror=_refuse_unread):
         for name in files:
             file = Path(folder, name)
             if is_image(file.relative_to(path).as_posix()):
                 entries.append(_Entry(file.relative_to(path).as_posix(), file.stat().st_size, file.read_bytes))
     return _stacked(sorted(entries, key=lambda entry: entry.name), str(path))
+
+
+def _refuse_unread(error: OSError) -> None:
+    """Refuse a folder that cannot be listed, whose images would be left out in silence."""
+    raise InputError(f"the folder {short(str(error.filename))} cannot be read ({brief(error)}); allow it") from error
 
 
 def read_zip(path: Path) -> np.ndarray:

@@ -100,12 +100,17 @@ _REASONS: tuple[tuple[tuple[str, str], Callable[[Cells], bool]], ...] = (
     (("is empty", "are empty"), lambda cells: cells.distinct == 0),
     (("holds dates or times", "hold dates or times"), lambda cells: cells.are_dates),
     (
-        ("holds one value and gaps", "hold one value and gaps"),
+        CONSTANT_BUT_GAPS := ("holds one value and gaps", "hold one value and gaps"),
         lambda cells: cells.distinct == 1 and bool(cells.missing.any()),
     ),
     (CONSTANT := ("never changes", "never change"), lambda cells: cells.distinct == 1),
     (("tells rows apart", "tell rows apart"), lambda cells: cells.tell_rows_apart),
 )
+
+
+# What became of such columns, for one and for several.
+LEFT_OUT = ("and was left out", "and were left out")
+WATCHED = ("in training: any other value raises the score",) * 2
 
 
 def reason_to_leave_out(cells: Cells) -> tuple[str, str] | None:
@@ -116,14 +121,13 @@ def reason_to_leave_out(cells: Cells) -> tuple[str, str] | None:
     return next((words for words, holds in _REASONS if holds(cells)), None)
 
 
-def notes_of(left: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
-    """Return one sentence for each reason why columns were left out."""
+def notes_of(found: Mapping[str, tuple[str, str]], then: tuple[str, str] = LEFT_OUT) -> tuple[str, ...]:
+    """Return one sentence for each of the things that columns were found to be, and what became of them."""
     notes = []
-    for reason in dict.fromkeys(left.values()):
-        names = [name for name, why in left.items() if why == reason]
-        one, many = reason
-        said = f"columns {listed(names)} {many} and were" if len(names) > 1 else f"column {listed(names)} {one} and was"
-        notes.append(f"{said} left out")
+    for reason in dict.fromkeys(found.values()):
+        names = [name for name, why in found.items() if why == reason]
+        several = len(names) > 1
+        notes.append(f"{'columns' if several else 'column'} {listed(names)} {reason[several]} {then[several]}")
     return tuple(notes)
 
 

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 CONSTANT_BELOW = 1e-7  # spread relative to the mean under which float32 values cannot be told from a constant
+
+
+class Running(Protocol):
+    """Count, mean and sum of squared distances from the mean, in float64, which change in place."""
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+
+def merge(running: Running, added: Tensor | float, mean: Tensor, squares: Tensor) -> None:
+    """Take ``added`` further cells of such a mean and sum of squares into running moments (Chan et al. 1979)."""
+    total = (running.count + added).clamp_min(1)
+    gap = mean - running.mean
+    running.mean += gap * (added / total)
+    running.squares += squares + gap.square() * (running.count * added / total)
+    running.count += added
 
 
 class Moments(nn.Module):
@@ -44,11 +63,7 @@ class Moments(nn.Module):
         added = observed.sum(1).double()
         mean = values.nansum(1) / added.clamp_min(1)
         squares = (values - mean[:, None]).square().nansum(1)
-        total = (self.count + added).clamp_min(1)
-        gap = mean - self.mean
-        self.mean += gap * (added / total)
-        self.squares += squares + gap.square() * (self.count * added / total)
-        self.count += added
+        merge(self, added, mean, squares)
 
     def fade(self, memory: float) -> None:
         """Let the cells so far weigh no more than ``memory`` of them would; mean and spread stay."""

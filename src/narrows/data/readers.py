@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from narrows.data import arrays, images, named, tables
 from narrows.data.arff import read_arff
-from narrows.data.columns import Raw, raw_columns, table_of
+from narrows.data.columns import Raw, is_frame, raw_columns, table_of
 from narrows.data.dataset import Dataset, from_array, from_raw
 from narrows.data.idx import is_idx, read_idx
 from narrows.data.schema import Schema
@@ -34,6 +34,7 @@ class _Request:
     split: str
     kinds: Mapping[str, str]
     schema: Schema | None
+    keep_constants: bool
 
     def options(self) -> set[str]:
         """Names of the options that were given."""
@@ -62,7 +63,14 @@ def _npz(request: _Request) -> Raw:
 
 
 def _text(request: _Request) -> Raw:
-    return _columns(tables.read_text_table(request.path, request.header), request)
+    return _columns(tables.read_text_table(request.path, request.header, _categories(request)), request)
+
+
+def _categories(request: _Request) -> tuple[str, ...]:
+    """Columns that were said, or learnt, to hold categories: as numbers, 01 and 1 would be the same."""
+    said = [name for name, kind in request.kinds.items() if kind in ("binary", "category")]
+    learnt = request.schema.columns or () if request.schema is not None else ()
+    return (*said, *(column.name for column in learnt if column.categories))
 
 
 def _arff(request: _Request) -> Raw:
@@ -86,6 +94,7 @@ def _columns(table: pa.Table, request: _Request, what: str | None = None) -> Raw
         kinds=request.kinds,
         schema=request.schema,
         positional=not request.header,
+        keep_constants=request.keep_constants,
     )
 
 
@@ -115,6 +124,7 @@ def read(
     kinds: Mapping[str, str] | None = None,
     schema: Schema | None = None,
     split: str = "train",
+    keep_constants: bool = False,
 ) -> Dataset:
     """Read a data set.
 
@@ -142,6 +152,9 @@ def read(
         Schema of a trained model, which the data must fit; other columns than the model's are dropped.
     split : {"train", "test"}
         Which part of a named data set, or of an ``.npz`` file with ``x_train`` and ``x_test``.
+    keep_constants : bool
+        Whether columns of a table that never change are kept: nothing is to be learnt from them, and a detector marks
+        a row that differs there.
 
     Returns
     -------
@@ -158,7 +171,7 @@ def read(
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     if kinds and schema is not None:
         raise InputError("kinds of columns were given with a trained model's schema, which states them; leave them out")
-    request = _Request(Path(), key, label, ignored, header, split, kinds or {}, schema)
+    request = _Request(Path(), key, label, ignored, header, split, kinds or {}, schema, keep_constants)
     try:
         if isinstance(source, (str, os.PathLike)):
             return _located(os.fspath(source), request, kind, schema)
@@ -184,6 +197,8 @@ def _located(text: str, request: _Request, kind: str | None, schema: Schema | No
     path, key = _path_and_key(text)
     if not _exists(path):
         raise InputError(_not_found(text))
+    if not (Path(path).is_file() or Path(path).is_dir()):
+        raise InputError(f"{short(path)} is a device or a pipe; give a file, a folder of images or a named data set")
     form = _format_of(Path(path))
     request = dataclasses.replace(request, path=Path(path), key=key or request.key)
     _refuse_options(request, form.options, f"{form.what} such as {short(path)}")
@@ -232,7 +247,7 @@ def _refuse_options(request: _Request, allowed: frozenset[str], what: str) -> No
 
 def _in_memory(source: object, request: _Request) -> Raw | None:
     """Examples of a frame; None for arrays, which `from_array` takes as they are."""
-    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
+    if is_frame(source):
         _refuse_options(request, _COLUMNS, "a frame")
         return _columns(table_of(source), request, "the frame")
     _refuse_options(request, frozenset(), "an array in memory")

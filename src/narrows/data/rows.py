@@ -16,7 +16,7 @@ from narrows.data.cells import MISSING_AMONG_NUMBERS
 from narrows.data.columns import matched, raw_columns, refuse_repeated
 from narrows.data.dataset import from_raw
 from narrows.data.schema import Schema
-from narrows.data.tables import separator_of
+from narrows.data.tables import separator_in
 from narrows.data.wording import brief
 from narrows.errors import InputError, unknown
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 BLANK = (b"", b"\r")
 MARK = b"\xef\xbb\xbf"
 _BLOCK = 16 * 2**20
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
 # What messages about a table say of places in it, where the table is one line.
 _PLACES = re.compile(r"(, the first)? in row 0( \(counted from 0\))?|(?<=the line)'|'(?=the line)| \(counted from 0\)")
 
@@ -134,10 +133,11 @@ class CsvParser(RowParser):
     name = "csv"
 
     def __init__(self, schema: Schema, head: bytes, header: bool) -> None:
+        import pyarrow as pa
         from pyarrow import csv
 
         super().__init__(schema, head, header)
-        separator = separator_of(head.decode("utf-8", errors="replace"))
+        separator = separator_in(head.decode("utf-8", errors="replace"))
         self._parsing = csv.ParseOptions(delimiter=separator)
         self.skips_head = header and schema.names is not None
         self.positional = not self.skips_head
@@ -146,12 +146,15 @@ class CsvParser(RowParser):
         self.names = _chosen(present, schema, positional=self.positional)
         self.further = tuple(name for name in present if name not in self.names)
         self._reading = csv.ReadOptions(column_names=list(present), use_threads=False, block_size=_BLOCK)
+        categories = zip(self.names, _are_categories(schema), strict=True)
+        texts = {name: pa.string() for name, is_category in categories if is_category}
+        # Each column is of one type, so that what a cell means does not depend on the lines beside it.
         self._typed = csv.ConvertOptions(
-            column_types=_types(schema, self.names),
+            column_types={**dict.fromkeys(self.names, pa.float64()), **texts},
             include_columns=list(self.names),
             null_values=sorted({*csv.ConvertOptions().null_values, *MISSING, *MISSING_AMONG_NUMBERS}),
         )
-        self._inferring = csv.ConvertOptions(include_columns=list(self.names))
+        self._inferring = csv.ConvertOptions(column_types=texts, include_columns=list(self.names))
 
     def _present(self, head: bytes) -> tuple[str, ...]:
         """Names of all columns; c0, c1, ... where the first line holds none."""
@@ -204,7 +207,10 @@ class JsonParser(RowParser):
         import pyarrow as pa
 
         columns = zip(*(self._cells(json.loads(text)) for text in texts), strict=True)
-        return pa.table({name: pa.array(cells) for name, cells in zip(self.names, columns, strict=True)})
+        table = {}
+        for name, is_category, cells in zip(self.names, _are_categories(self.schema), columns, strict=True):
+            table[name] = pa.array([_text(cell) for cell in cells] if is_category else cells)
+        return pa.table(table)
 
     def _cells(self, found: Any) -> list[Any]:
         if isinstance(found, dict):
@@ -260,17 +266,16 @@ def _chosen(present: tuple[str, ...], schema: Schema, *, positional: bool) -> tu
     return present
 
 
-def _types(schema: Schema, names: Sequence[str]) -> dict[str, pa.DataType]:
-    """Arrow types of the columns, so that what a cell means does not depend on the lines beside it."""
-    import pyarrow as pa
+def _are_categories(schema: Schema) -> list[bool]:
+    """Whether each column holds categories, which are read as text: as numbers, 01 and 1 would be the same."""
+    if schema.columns is None:
+        return [False] * schema.size
+    return [bool(column.categories) for column in schema.columns]
 
-    types = dict.fromkeys(names, pa.float64())
-    for name, column in zip(names, schema.columns or (), strict=False):
-        if column.categories:
-            # A column of times was read as such when its categories were found, whatever it wrote between day and hour.
-            times = all(_TIME.fullmatch(category) for category in column.categories)
-            types[name] = pa.timestamp("s") if times else pa.string()
-    return types
+
+def _text(cell: Any) -> Any:
+    """A number or a truth value as CSV would write it."""
+    return json.dumps(cell) if isinstance(cell, (int, float)) else cell
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
 # A row must fit into a block; the default of 1 MiB is too small for tables of a hundred thousand columns.
 _BLOCK = 16 * 2**20
 _HEAD = 2**16
+_SEPARATORS = (",", "\t", ";", "|")
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # that of UTF-32-LE begins as UTF-16's does
+_OTHER = re.compile(r'\s*(\{"|\[\{|<!|<\?xml|<html)', re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def read_text_table(path: Path, header: bool) -> pa.Table:
-    """Read a CSV or TSV file, gzipped or not; commas, semicolons and tabulators part the cells.
+def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.Table:
+    """Read a CSV or TSV file, gzipped or not; commas, semicolons, tabulators and bars part the cells.
 
     Parameters
     ----------
@@ -33,29 +38,31 @@ def read_text_table(path: Path, header: bool) -> pa.Table:
         The file.
     header : bool
         Whether the first line holds the names; without it they are ``c0``, ``c1`` ...
+    texts : sequence of str
+        Columns to read as text, even if all their cells are numbers.
 
     Raises
     ------
     InputError
-        If the file is empty, ragged, no text, or its first line holds data where names belong.
+        If the file is empty, ragged, not in UTF-8, or its first line holds data where names belong.
     """
     import pyarrow as pa
 
     name, separator = str(path), ","
     try:
-        with opened(path) as stream:
-            head = stream.read(_HEAD) or b""
-        separator = separator_of(_first_line(head, name), path)
-        table = _parsed(path, header, separator)
+        separator = separator_of(path)
+        table = _parsed(path, header, separator, texts)
         names = table.column_names
     except pa.ArrowException as error:
+        advice = "write it again, as UTF-8" if "UTF8" in str(error) else "mend it"
         raise InputError(
-            f"{short(name)} cannot be read as a table ({_complaint(path, header, separator, error)}); mend it"
+            f"{short(name)} cannot be read as a table ({_complaint(path, header, separator, error)}); {advice}"
         ) from error
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise InputError(
             f"{short(name)} cannot be read as a table ({brief(error)}); write it again, as UTF-8"
         ) from error
+    _refuse_bytes(table, name)
     if not header:
         _refuse_names_as_data(table, name)
         return table.rename_columns([f"c{place}" for place in range(len(names))])
@@ -120,14 +127,14 @@ def opened(path: Path) -> BoundedReader | io.BufferedReader:
 
 
 def is_text_table(path: Path) -> bool:
-    """Whether a file begins as lines of text do that are parted by commas, semicolons or tabulators."""
+    """Whether a file begins as lines of text do that are parted by separators."""
     try:
         with opened(path) as stream:
             head = stream.read(_HEAD) or b""
     except (OSError, EOFError, zlib.error):
         return False
     line = head.split(b"\n", 1)[0]
-    return b"\n" in head and b"\0" not in head and any(line.count(mark) for mark in (b",", b";", b"\t"))
+    return b"\n" in head and b"\0" not in head and any(mark.encode() in line for mark in _SEPARATORS)
 
 
 def _first_line(head: bytes, name: str) -> str:
@@ -137,21 +144,69 @@ def _first_line(head: bytes, name: str) -> str:
     raise InputError(f"{short(name)} is empty; give a table with one line an example")
 
 
-def separator_of(line: str, path: Path | None = None) -> str:
-    """Tabulator where the name says so; else the commonest of comma, tabulator and semicolon in the first line."""
-    if path is not None and ".tsv" in path.name.lower():
+def separator_of(path: Path) -> str:
+    """Tabulator where the name says so and there are some; else the commonest separator in the first line.
+
+    Raises
+    ------
+    InputError
+        If the file is empty, or begins as no table of text does.
+    """
+    with opened(path) as stream:
+        head = stream.read(_HEAD) or b""
+    line = _first_line(head, str(path))
+    _refuse_other_text(head, line, str(path))
+    if ".tsv" in path.name.lower() and "\t" in line:
         return "\t"
-    return max((",", "\t", ";"), key=line.count)
+    return separator_in(line)
 
 
-def _parsed(path: Path, header: bool, separator: str, threads: bool = True) -> pa.Table:
+def separator_in(line: str) -> str:
+    """Return the commonest separator of a line."""
+    return max(_SEPARATORS, key=line.count)
+
+
+def _refuse_other_text(head: bytes, line: str, name: str) -> None:
+    """Refuse what Arrow would read, as something else than it is, or as nothing."""
+    if head.startswith(_WIDE) or b"\0" in head:
+        raise InputError(f"{short(name)} holds NUL bytes, as UTF-16 and packed files do; write it again, as UTF-8")
+    if _OTHER.match(line):
+        raise InputError(f"{short(name)} begins as JSON, HTML or XML does, with {short(line[:20])}; write it as CSV")
+
+
+def _refuse_bytes(table: pa.Table, name: str) -> None:
+    """Refuse columns that Arrow has as bytes, for they are no UTF-8."""
+    import pyarrow as pa
+
+    for column, cells in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_binary(cells.type):
+            row, cell = next((row, cell.as_py()) for row, cell in enumerate(cells) if not _is_utf8(cell.as_py() or b""))
+            raise InputError(
+                f"{short(name)} is not in UTF-8: column {short(column)} holds {short(cell)} in row {row} (counted from "
+                f"0); write it again, as UTF-8"
+            )
+
+
+def _is_utf8(cell: bytes) -> bool:
+    try:
+        cell.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _parsed(path: Path, header: bool, separator: str, texts: Sequence[str] = (), threads: bool = True) -> pa.Table:
+    import pyarrow as pa
     from pyarrow import csv
 
+    # Without a header Arrow calls the columns f0, f1, ...
+    names = texts if header else [f"f{name[1:]}" for name in texts if name[:1] == "c"]
     with opened(path) as stream:
         return csv.read_csv(
             stream,
             csv.ReadOptions(autogenerate_column_names=not header, block_size=_BLOCK, use_threads=threads),
-            csv.ParseOptions(delimiter=separator),
+            csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
 
 

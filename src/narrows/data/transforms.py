@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.data.mixed import MixedTransform
-from narrows.data.moments import CONSTANT_BELOW
+from narrows.data.moments import CONSTANT_BELOW, merge
 from narrows.data.schema import Schema
 from narrows.noise import Noise
 from narrows.plan import Binarize
@@ -92,16 +92,10 @@ class Transform(nn.Module):
         """Add rows (n, x) to the running statistics."""
         x = rows.double() if self._as_given else self._on_grid(rows, None).double()
         x = x.transpose(0, 1).flatten(1) if self.schema.is_image else x.flatten().unsqueeze(0) if self.grid else x.T
-        added = float(x.shape[1])
         mean = x.mean(1)
-        squares = (x - mean[:, None]).square().sum(1).view(self.stat_shape)
-        mean = mean.view(self.stat_shape)
-        total = self.count + added
-        gap = mean - self.mean
-        self.mean += gap * (added / total)
-        self.squares += squares + gap.square() * (self.count * added / total)
-        self.count.copy_(total)
-        spread = (self.squares / total).sqrt()
+        squares = (x - mean[:, None]).square().sum(1)
+        merge(self, float(x.shape[1]), mean.view(self.stat_shape), squares.view(self.stat_shape))
+        spread = (self.squares / self.count).sqrt()
         self.shift.copy_(self.mean)
         moves = spread > CONSTANT_BELOW * self.mean.abs()
         # What never moved here may move later: measure it by the typical spread of the others, whatever the unit is.

@@ -26,7 +26,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def short(value: object) -> str:
     """One value on one line and not longer than a line bears; text in quotes."""
     # The repr of NumPy's text names its type; that of a date is how to construct it.
-    text = repr(str(value)) if isinstance(value, str) else " ".join(str(value).split())
+    return cut(repr(str(value)) if isinstance(value, str) else " ".join(str(value).split()))
+
+
+def cut(text: str) -> str:
+    """A text no longer than a line bears."""
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 

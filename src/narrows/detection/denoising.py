@@ -17,8 +17,7 @@ RATE = 3e-3
 ONLINE_RATE = 1e-3
 ONLINE_NORM = 1.0  # gradients are cut to this norm online, so that no one row pulls far
 LIMIT = 5.0  # deviations beyond which neither input nor target pulls harder
-LOG_RANGE = 3.0
-LEAST = 1e-3
+LOG_RANGE = 3.0  # ln v lies between minus this and this
 BATCH = 256
 FEWEST_TO_HOLD_OUT = 20
 
@@ -27,9 +26,9 @@ class Denoising(View, kind="denoising"):
     """Rebuilds a row from itself through a bottleneck, having learnt to do so from rows with gaussian noise.
 
     x is the scaled row, centred, in units of the root mean square deviation of all features. The network gives a mean
-    mu and a variance v for each feature. Score: sum over features of (x_j - mu_j)^2 / v_j + ln(v_j / least), the
-    gaussian -ln p, twice, above the least that it can be, for the row without noise. In training each row gets noise
-    of a deviation of its own, uniform in [0, 1] (Vincent et al. 2008; the variance as in Kingma and Welling 2014).
+    mu and a variance v for each feature, ln v in [-3, 3]. Score, for the row without noise: sum over features of
+    (x_j - mu_j)^2 / v_j + ln v_j + 3, the gaussian -ln p, twice, above the least that it can be. In training each row
+    gets noise of a deviation of its own, uniform in [0, 1] (Vincent et al. 2008; variance: Kingma and Welling 2014).
 
     Parameters
     ----------
@@ -119,13 +118,14 @@ class Denoising(View, kind="denoising"):
     def _loss(self, x: Tensor, weights: Sequence[Tensor], generator: torch.Generator) -> Tensor:
         """Twice the gaussian -ln p of rows given what noise has left of them, mean over rows."""
         deviation = torch.rand(len(x), 1, generator=generator)
-        mean, variance = _rebuilt(x + deviation * torch.randn(x.shape, generator=generator), weights)
-        return ((x.clamp(-LIMIT, LIMIT) - mean).square() / variance + variance.log()).sum(1).mean()
+        mean, log_variance = _rebuilt(x + deviation * torch.randn(x.shape, generator=generator), weights)
+        errors = (x.clamp(-LIMIT, LIMIT) - mean).square()
+        return torch.addcmul(log_variance, errors, (-log_variance).exp()).sum(1).mean()
 
     def _judged(self, x: Tensor) -> Tensor:
         """What each feature adds, (n, f)."""
-        mean, variance = _rebuilt(x, self._weights())
-        return (x - mean).square() / variance + (variance / (LEAST + math.exp(-LOG_RANGE))).log()
+        mean, log_variance = _rebuilt(x, self._weights())
+        return torch.addcmul(log_variance + LOG_RANGE, (x - mean).square(), (-log_variance).exp())
 
     def _standard(self, rows: Tensor) -> Tensor:
         return (rows - self.centre) / self.unit
@@ -140,9 +140,9 @@ def _names() -> list[str]:
 
 
 def _rebuilt(x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and variance (n, f) of rows by the network."""
+    """Mean and log variance (n, f) of rows by the network."""
     h = x.clamp(-LIMIT, LIMIT)
     for layer in range(3):
         h = F.relu(torch.addmm(weights[2 * layer + 1], h, weights[2 * layer]))
     mean, log_variance = torch.addmm(weights[7], h, weights[6]).chunk(2, -1)
-    return mean, LEAST + torch.exp(LOG_RANGE * torch.tanh(log_variance / LOG_RANGE))
+    return mean, LOG_RANGE * torch.tanh(log_variance / LOG_RANGE)

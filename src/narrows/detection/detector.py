@@ -16,7 +16,9 @@ from narrows.detection.tail import Tail
 from narrows.detection.view import View
 
 ROWS_AT_ONCE = 4096
+# Rows scored at once: few where each is compared with many others, for one row costs as much as a block does.
 BLOCK = 512
+BLOCK_WITHOUT_COMPARISON = 2048
 
 
 class Detector(nn.Module):
@@ -43,6 +45,7 @@ class Detector(nn.Module):
         self.views = nn.ModuleList(views)
         self.tails = nn.ModuleList(Tail() for _ in views)
         self.copies = copies
+        self.block = BLOCK if any(view.k for view in views) else BLOCK_WITHOUT_COMPARISON
         # Views that compare in the same way share the comparison, which costs more than they do.
         self.asked = [f"{view.scaling}-{view.references}-{view.k}" for view in views]
         self.comparisons = nn.ModuleDict(
@@ -119,7 +122,7 @@ class Detector(nn.Module):
 
     def _shared(self, beside: Mapping[str, Near]) -> Tensor:
         cells = self.schema.size
-        total = torch.zeros(BLOCK, cells, dtype=torch.float64, device=self.calibration.device)
+        total = torch.zeros(self.block, cells, dtype=torch.float64, device=self.calibration.device)
         for name, view, tail in self._looks():
             parts = view.shares(beside[name])
             score = parts.sum(1)
@@ -154,12 +157,19 @@ class Detector(nn.Module):
             return torch.zeros(0, dtype=torch.float64)
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(rows), BLOCK):
-                places = torch.arange(start, start + BLOCK).clamp_max(len(rows) - 1)
-                seen = self.features(rows[places])
+            for start in range(0, len(rows), self.block):
+                seen = self.features(_filled(rows[start : start + self.block], self.block))
                 beside = {
-                    name: comparison(seen, None if own is None else own[name][places])
+                    name: comparison(
+                        seen, None if own is None else _filled(own[name][start : start + self.block], self.block)
+                    )
                     for name, comparison in self._comparisons()
                 }
                 parts.append(function(beside)[: len(rows) - start])
         return torch.cat(parts)
+
+
+def _filled(rows: Tensor, size: int) -> Tensor:
+    """As many rows as a block has, the last one standing in for those that are not there."""
+    missing = size - len(rows)
+    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows

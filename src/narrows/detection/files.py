@@ -16,7 +16,7 @@ from narrows.detection.detector import Detector
 from narrows.detection.presets import views_of
 from narrows.detection.reasons import Typical
 from narrows.errors import InputError
-from narrows.persist import read_tensors, write_tensors
+from narrows.persist import check_held, read_tensors, write_tensors
 from narrows.tensors import under
 
 WHAT = "detector"
@@ -89,24 +89,44 @@ def load_detector(path: Path | str) -> FittedDetector:
     tensors, header = read_tensors(path, what=WHAT)
     try:
         schema = Schema.from_json(header["schema"])
+        _refuse_larger(schema, tensors["typical.low"])
         detector = Detector(schema, views_of(header["views"]), copies=not header["record"]["contaminated"])
         fitted = FittedDetector(detector, Typical(schema), header["preset"], header["record"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise InputError(f"{path} describes a detector that this version cannot build ({said}); train again") from None
     _fill(fitted.detector, under("detector.", tensors), path)
     _fill(fitted.typical, under("typical.", tensors), path)
+    _try(fitted, path)
     return fitted
 
 
+def _refuse_larger(schema: Schema, cells: Tensor) -> None:
+    """Refuse a header that asks for more cells, and so for more memory, than the file brings."""
+    if cells.shape != (schema.size,):
+        raise ValueError(f"its header has {schema.size} cells and its tensors {cells.numel()}")
+
+
 def _fill(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path | str) -> None:
-    """Put the file's tensors in the place of the module's; what was learnt sets their sizes."""
-    expected, own = set(module.state_dict()), dict(module.named_modules())
-    if expected != set(tensors):
-        differing = min(expected ^ set(tensors))
-        raise InputError(f"{path} does not hold the detector that it describes ({differing} differs); train again")
+    """Put the file's tensors in the place of the module's; those that are built empty have a size that was learnt."""
+    built = module.state_dict()
+    learnt = {name for name, tensor in built.items() if tensor.shape in ((0,), (0, 0))}
+    expected, given = (
+        {name: (tensor.dtype, None if name in learnt else tensor.shape) for name, tensor in held.items()}
+        for held in (built, tensors)
+    )
+    check_held(expected, given, WHAT, path)
+    own = dict(module.named_modules())
     for name, tensor in tensors.items():
         where, _, last = name.rpartition(".")
-        if own[where]._buffers[last].dtype != tensor.dtype:
-            raise InputError(f"{path} does not hold the detector that it describes ({name} differs); train again")
         own[where]._buffers[last] = tensor
+
+
+def _try(fitted: FittedDetector, path: Path | str) -> None:
+    """Score a row, lest a file whose sizes contradict one another be found out amid the work."""
+    row = torch.zeros(1, *fitted.schema.shape)
+    try:
+        fitted.typical.sentence(row[0], fitted.detector.contributions(row)[0])
+    except (RuntimeError, IndexError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"{path} does not hold the detector that it describes ({said}); train again") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import torch
@@ -56,10 +55,8 @@ def fit_detector(
         raise InputError(f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); a detector needs 2")
     rows = tensor_of(values)
     fitted_on, held_out = split(rows, calibration_rows(len(rows), calibration), seed)
-    specs: list[dict[str, Any]] = list(views_in(preset))
-    if contaminated:
-        specs = [{**spec, "k": wide(len(fitted_on))} for spec in specs]
-    detector = Detector(schema, views_of(specs), copies=not contaminated)
+    views = views_of(views_in(preset, contaminated=contaminated))
+    detector = Detector(schema, views, copies=not contaminated)
     detector.fit(fitted_on, held_out, seed)
     typical = Typical(schema)
     typical.fit(fitted_on)
@@ -72,14 +69,6 @@ def fit_detector(
         "seconds": time.perf_counter() - began,
     }
     return FittedDetector(detector.eval(), typical, preset, record)
-
-
-def wide(n: int) -> int:
-    """Neighbours that count where anomalies may be among ``n`` training rows: a tenth, from 5 to 200.
-
-    Anomalies that come in groups are near one another; the neighbourhood must be wider than such a group is.
-    """
-    return min(max(5, n // 10), 200)
 
 
 def calibration_rows(n: int, share: float | None = None) -> int:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from narrows.detection.near import Near
 from narrows.detection.view import REFERENCES, View
-from narrows.errors import at_least
+from narrows.errors import at_least, at_most
 
 RATE = 2e-3
 LIMIT = 5.0  # deviations beyond which neither context nor target pulls harder
@@ -26,6 +26,8 @@ ROWS_AT_ONCE = 512
 
 class Masked(View, kind="masked"):
     """Predicts hidden features of r = x - m, m the mean of the k nearest references, from m and those not hidden.
+
+    With k = 0 there is no m: hidden features of the row itself are predicted from the others.
 
     For each feature a network gives a mean mu and a variance v. Score: sum over features of
     (r_j - mu_j)^2 / v_j + ln(v_j / least), taken while the group of features that j is in is hidden: the gaussian
@@ -42,6 +44,10 @@ class Masked(View, kind="masked"):
         Units of the two hidden layers.
     updates : int
         Steps of training, on batches of 256 rows.
+    keep : float
+        Share of the rows of each batch that the loss counts, those that it is least for: with less than 1, what few
+        rows share is not learnt, and anomalies among the training rows stay anomalies (trimmed loss; Shen and Sanghavi
+        2019).
     """
 
     def __init__(
@@ -53,14 +59,18 @@ class Masked(View, kind="masked"):
         members: int = 4,
         width: int = 96,
         updates: int = 400,
+        keep: float = 1.0,
     ) -> None:
         super().__init__(scaling, references, k, weight)
         at_least("view.members", members, 1)
         at_least("view.width", width, 1)
         at_least("view.updates", updates, 1)
+        at_least("view.keep", keep, 0.5)
+        at_most("view.keep", keep, 1)
         self.members = members
         self.width = width
         self.updates = updates
+        self.keep = keep
         # In float64, though trained in float32: a row's score must not depend on where in a batch it stands.
         for name in ("centre", "spread", "unit", "least", "w0", "w1", "w2", "b0", "b1", "b2"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
@@ -90,10 +100,11 @@ class Masked(View, kind="masked"):
 
     def _measure(self, near: Near) -> None:
         """Take the units of context and target, and the least variance of each feature."""
-        power = near.mean.square()
+        mean = near.mean.double()
+        power = mean.square()
         floor = quantisation(near.rows).square() / 12 + 1e-4 * power.mean() + 1e-12
         scale = (power.mean(0) + floor).sqrt()
-        context = near.rows - near.mean
+        context = near.rows - mean
         spread = context.std(0, unbiased=False)
         self.centre = context.mean(0)
         self.spread = spread.clamp_min(1e-3 * float(spread.square().mean().sqrt()) + 1e-9)
@@ -102,8 +113,9 @@ class Masked(View, kind="masked"):
 
     def _inputs(self, near: Near) -> tuple[Tensor, Tensor]:
         """Context m and target r, (n, f), each about as wide as the next."""
-        context = (near.rows - near.mean - self.centre) / self.spread
-        return context.clamp(-LIMIT, LIMIT), near.mean / self.unit
+        mean = near.mean.double()
+        context = (near.rows - mean - self.centre) / self.spread
+        return context.clamp(-LIMIT, LIMIT), mean / self.unit
 
     def _trained(self, context: Tensor, target: Tensor, folds: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Let each member learn from all folds but its own; 10 to 60 % of a row's features are hidden each time."""
@@ -125,12 +137,19 @@ class Masked(View, kind="masked"):
             h = _hidden(torch.baddbmm(b0, torch.cat([x, _drawn_in(r) * seen, seen], -1), w0), w1, b1)
             mean, variance = _normal(torch.baddbmm(b2, h, w2), least)
             loss = (r.clamp(-LIMIT, LIMIT) - mean).square() / variance + variance.log()
-            loss = (loss * (1 - seen)).sum() / (1 - seen).sum().clamp_min(1) * self.members
+            hidden = 1 - seen
+            counted = hidden * self._least((loss.detach() * hidden).sum(2) / hidden.sum(2).clamp_min(1))
+            loss = (loss * counted).sum() / counted.sum().clamp_min(1) * self.members
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 5.0)
             optimizer.step()
         return [weight.detach().double() for weight in weights]
+
+    def _least(self, losses: Tensor) -> Tensor:
+        """1 for the rows that are kept, those with the least losses (members, n), and 0 for others, (members, n, 1)."""
+        places = losses.topk(math.ceil(self.keep * losses.shape[1]), dim=1, largest=False).indices
+        return torch.zeros_like(losses).scatter_(1, places, 1.0).unsqueeze(2)
 
     def _initial(self, features: int, generator: torch.Generator) -> list[Tensor]:
         """First weights of the three layers, and their biases."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.data.schema import Column, Schema
+from narrows.data.wording import cut
 
 SAMPLE = 20_000
 TYPICAL = (0.025, 0.975)
@@ -70,7 +71,7 @@ class Typical(nn.Module):
         return f"{name} = {number(value)}, expected {number(low)}" + (f" to {number(high)}" if high > low else "")
 
     def _expected(self, column: Column, place: int) -> str:
-        names = [column.categories[index] for index in self.common[place].tolist() if index >= 0]
+        names = [cut(column.categories[index]) for index in self.common[place].tolist() if index >= 0]
         return " or ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
@@ -93,15 +94,17 @@ def cell_names(schema: Schema) -> Iterator[str]:
 
 def number(value: float) -> str:
     """Write a number for a person: ``4,300``, ``0.0123``, ``9.1e6``."""
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        text = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
-        return text
-    mantissa, exponent = f"{value:.2g}".split("e") if "e" in f"{value:.2g}" else f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    size = abs(value)
+    if size < 1e6 and (value % 1 == 0 or size >= 999.5):
+        return f"{value:,.0f}"
+    if 1e-3 <= size < 1e6:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def _category(column: Column, value: float) -> str:
     if math.isnan(value):
         return "missing"
     index = int(value)
-    return column.categories[index] if index < len(column.categories) else "a value not seen in training"
+    return cut(column.categories[index]) if index < len(column.categories) else "a value not seen in training"

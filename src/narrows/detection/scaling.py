@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,22 +11,40 @@ from torch import Tensor, nn
 from narrows.errors import unknown
 
 
-def _standard(rows: Tensor, low: Tensor, span: Tensor) -> Tensor:
-    return rows
+class Rule(NamedTuple):
+    """How a scaling is made: curve((rows - low) / span).
+
+    Parameters
+    ----------
+    measure : callable
+        Low and span (f,) of each feature, from training rows (n, f).
+    curve : callable
+        What is made of the result.
+    """
+
+    measure: Callable[[Tensor], tuple[Tensor, Tensor]]
+    curve: Callable[[Tensor], Tensor]
 
 
-def _asinh(rows: Tensor, low: Tensor, span: Tensor) -> Tensor:
-    return torch.asinh(rows)
+def _as_it_is(rows: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.zeros_like(rows[0]), torch.ones_like(rows[0])
 
 
-def _range(rows: Tensor, low: Tensor, span: Tensor) -> Tensor:
-    return (rows - low) / span
+def _range(rows: Tensor) -> tuple[Tensor, Tensor]:
+    low = rows.amin(0)
+    return low, rows.amax(0) - low
 
 
-SCALINGS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "standard": _standard,  # standard deviations
-    "asinh": _asinh,  # the same near the mean, logarithms far from it: heavy tails are drawn in
-    "range": _range,  # shares of the range seen in training: columns that hardly vary but once count little
+def _median(rows: Tensor) -> tuple[Tensor, Tensor]:
+    median = rows.median(0).values
+    return median, (rows - median).abs().mean(0)
+
+
+SCALINGS: Mapping[str, Rule] = {
+    "standard": Rule(_as_it_is, torch.positive),  # standard deviations
+    "asinh": Rule(_as_it_is, torch.asinh),  # the same near the mean, logarithms far from it: heavy tails are drawn in
+    "range": Rule(_range, torch.positive),  # shares of the range seen in training: what hardly varies but once is small
+    "median": Rule(_median, torch.asinh),  # as asinh, from median and mean deviation, which anomalies hardly move
 }
 
 
@@ -34,7 +53,7 @@ class Scaling(nn.Module):
 
     Parameters
     ----------
-    kind : {"standard", "asinh", "range"}
+    kind : {"standard", "asinh", "range", "median"}
         Which.
     """
 
@@ -50,12 +69,11 @@ class Scaling(nn.Module):
         self.register_buffer("span", torch.zeros(0))
 
     def fit(self, rows: Tensor) -> None:
-        """Take the range of each feature of rows (n, f)."""
-        self.low, high = rows.amin(0), rows.amax(0)
-        span = high - self.low
+        """Take what the scaling needs of each feature of rows (n, f)."""
+        self.low, span = SCALINGS[self.kind].measure(rows)
         # A feature that never moved in training is measured in the unit it has.
         self.span = torch.where(span > 0, span, 1.0)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scale rows (n, f)."""
-        return SCALINGS[self.kind](rows, self.low, self.span)
+        return SCALINGS[self.kind].curve((rows - self.low) / self.span)
