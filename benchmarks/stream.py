@@ -213,6 +213,7 @@ def main() -> None:
             "learning": lambda: [delays(model, lines, pace, options.seconds, "--learn") for pace in PACES],
             "learning_with_state": lambda: delays(model, lines, PACES[1], options.seconds, "--learn", *kept),
             "rows_per_second_learning": lambda: speed(model, lines, many, "--learn"),
+            "rows_per_second_learning_by_1024": lambda: speed(model, lines, many, "--learn", "--batch", "1024"),
             "rows_per_second_scoring": lambda: speed(model, lines, many),
             "one_row_updates": lambda: {
                 "rows_per_second": speed(model, lines, many // 50, "--learn", "--batch", "1"),
