@@ -3,7 +3,7 @@
     python tests/killed_stream.py FOLDER SEED KILLS WORDS...
 
 FOLDER holds m.safetensors and data.csv; the words are further ones of ``narrows stream``. Each run is a process of its
-own, killed (SIGKILL) at a moment drawn from the time that the undisturbed run took.
+own, killed (SIGKILL) a random time after its output has come to a random length.
 """
 
 import os
@@ -35,22 +35,30 @@ def ended(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
+def kill_at(process: int, output: Path, size: int, late: float) -> bool:
+    """Kill so many seconds after the output has come to a size; return whether the process was still there."""
+    while not (output.exists() and output.stat().st_size >= size):
+        if os.waitpid(process, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.0005)
+    time.sleep(late)
+    os.kill(process, signal.SIGKILL)
+    return ended(process) == -signal.SIGKILL
+
+
 def main(folder: Path, seed: int, kills: int, words: list[str]) -> None:
     torch.set_num_threads(1)
     chance = random.Random(seed)
-    began = time.monotonic()
     if ended(start(folder, "whole", words)):
         sys.exit("the undisturbed run failed")
-    took = time.monotonic() - began
-    survived = 0
-    for _ in range(kills):
+    size = (folder / "whole" / "out.jsonl").stat().st_size
+    killed = 0
+    for share in sorted(chance.uniform(0, 0.8) for _ in range(kills)):
         process = start(folder, "killed", words)
-        time.sleep(chance.uniform(0.05, 0.6) * took)
-        os.kill(process, signal.SIGKILL)
-        survived += ended(process) != -signal.SIGKILL
+        killed += kill_at(process, folder / "killed" / "out.jsonl", int(share * size), chance.uniform(0, 0.02))
     if ended(start(folder, "killed", words)):
         sys.exit("the last run failed")
-    print(f"{kills - survived} killed")
+    print(f"{killed} killed")
 
 
 if __name__ == "__main__":
