@@ -34,6 +34,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "embed": ("use", "embed"),
     "impute": ("impute", "impute"),
     "detect": ("detect", "detect"),
+    "stream": ("stream", "stream"),
     "data": ("listing", "data"),
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),

@@ -193,9 +193,8 @@ def _reasons(fitted: FittedDetector, rows: Tensor, marked: Tensor) -> np.ndarray
 
     told = [""] * len(rows)
     places = marked.nonzero().flatten()
-    shares = fitted.detector.contributions(rows[places])
-    for place, share in zip(places.tolist(), shares, strict=True):
-        told[place] = fitted.typical.sentence(rows[place], share)
+    for place, reason in zip(places.tolist(), fitted.reasons(rows[places]), strict=True):
+        told[place] = reason
     return np.array(told)
 
 
@@ -209,6 +208,8 @@ def _contributions(fitted: FittedDetector, rows: Tensor) -> dict[str, np.ndarray
 def _guarantee(fitted: FittedDetector, discoveries: bool) -> str:
     if fitted.contaminated:
         return "none: the detector was fitted on rows that may hold anomalies"
+    if fitted.record.get("learnt"):
+        return "none: the detector has learnt from a stream since it was calibrated"
     if discoveries:
         return "at most that share of the rows marked are normal, on average over batches of rows drawn as in training"
     return "at most that share of normal rows are marked, on average, if they are drawn as the training rows were"

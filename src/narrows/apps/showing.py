@@ -16,11 +16,13 @@ def show(result: Any, *, as_json: bool) -> None:
 
     Parameters
     ----------
-    result : dataclass
-        A record, or a `Listing` of columns and rows.
+    result : dataclass or None
+        A record, or a `Listing` of columns and rows; None where the application has said all itself.
     as_json : bool
         As one JSON object, or a list of them; figures that do not exist are null.
     """
+    if result is None:
+        return
     record = plain(result)
     listing = set(record) == {"columns", "rows"}
     if as_json:

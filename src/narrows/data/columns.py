@@ -128,7 +128,7 @@ def raw_columns(
         If a name is unknown or occurs twice, or a column does not hold what it should.
     """
     present = list(table.column_names)
-    _refuse_repeated(present, what)
+    refuse_repeated(present, what)
     said, dropped = checked_kinds(kinds or {}, what)
     taken = {*ignore, *dropped, *((label,) if label is not None else ())}
     _refuse_unknown((*ignore, *((label,) if label is not None else ()), *(kinds or {})), present, what)
@@ -163,7 +163,8 @@ def _refuse_unknown(names: Sequence[str], present: list[str], what: str) -> None
             )
 
 
-def _refuse_repeated(names: list[str], what: str) -> None:
+def refuse_repeated(names: Sequence[str], what: str) -> None:
+    """Raise `InputError` if two columns have one name."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -65,6 +65,12 @@ class Moments(nn.Module):
         squares = (values - mean[:, None]).square().nansum(1)
         merge(self, added, mean, squares)
 
+    def fade(self, memory: float) -> None:
+        """Let the cells so far weigh no more than ``memory`` of them would; mean and spread stay."""
+        kept = (memory / self.count.clamp_min(1)).clamp_max(1)
+        self.count *= kept
+        self.squares *= kept
+
     @property
     def spread(self) -> Tensor:
         """Standard deviations (groups,); 1 where the cells do not differ, or there are none."""

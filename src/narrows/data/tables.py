@@ -158,6 +158,11 @@ def separator_of(path: Path) -> str:
     _refuse_other_text(head, line, str(path))
     if ".tsv" in path.name.lower() and "\t" in line:
         return "\t"
+    return separator_in(line)
+
+
+def separator_in(line: str) -> str:
+    """Return the commonest separator of a line."""
     return max(_SEPARATORS, key=line.count)
 
 

@@ -79,6 +79,31 @@ class Detector(nn.Module):
         own = {name: comparison.extend(further) for name, comparison in self._comparisons()}
         self.calibration = self._in_blocks(held_out, self._scored, own).sort().values
 
+    @property
+    def learns(self) -> bool:
+        """Whether all views can go on learning from a stream."""
+        return all(view.learns for _, view, _ in self._looks())
+
+    @torch.no_grad()
+    def learn(self, rows: Tensor, memory: float) -> None:
+        """Learn from further raw rows (n, x): the features' running statistics first, then each view by one step.
+
+        Tails and calibration stay as they are.
+
+        Parameters
+        ----------
+        rows : Tensor, shape (n, x)
+            Raw rows, n > 0.
+        memory : float
+            Rows that all earlier ones together weigh at most in the statistics.
+        """
+        self.features.moments.fade(memory)
+        self.features.update(rows)
+        seen = self.features(rows)
+        beside = {name: comparison(seen) for name, comparison in self._comparisons()}
+        for name, view, _ in self._looks():
+            view.learn(beside[name])
+
     def scores(self, rows: Tensor) -> Tensor:
         """Nats (n,), float64, of raw rows (n, x)."""
         return self._in_blocks(rows, self._scored)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -51,9 +53,19 @@ class FittedDetector:
         """Whether it was fitted on rows that may hold anomalies, so that no false-alarm rate is promised."""
         return bool(self.record["contaminated"])
 
+    def reasons(self, rows: Tensor) -> list[str]:
+        """What the score of each raw row (n, x) comes from, in words."""
+        shares = self.detector.contributions(rows)
+        return [self.typical.sentence(row, share) for row, share in zip(rows, shares, strict=True)]
 
-def save_detector(fitted: FittedDetector, path: Path | str) -> None:
-    """Write a detector as one safetensors file, whole or not at all."""
+
+def save_detector(
+    fitted: FittedDetector,
+    path: Path | str,
+    further: Mapping[str, Tensor] = MappingProxyType({}),
+    note: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write a detector as one safetensors file, whole or not at all; ``further`` tensors and a ``note`` beside it."""
     tensors = {f"detector.{name}": tensor for name, tensor in fitted.detector.state_dict().items()}
     tensors |= {f"typical.{name}": tensor for name, tensor in fitted.typical.state_dict().items()}
     header = {
@@ -63,7 +75,7 @@ def save_detector(fitted: FittedDetector, path: Path | str) -> None:
         "schema": fitted.schema.to_json(),
         "record": fitted.record,
     }
-    write_tensors(path, tensors, header)
+    write_tensors(path, {**tensors, **further}, {**header, **note})
 
 
 def load_detector(path: Path | str) -> FittedDetector:
