@@ -50,16 +50,31 @@ class Mask(Corruption, kind="mask"):
     ----------
     rate : float
         Probability of hiding a cell, in [0, 1).
+    hidden_only : bool
+        Whether only hidden cells are scored, so that the spread learnt is that of cells told from the others in their
+        row and not that of cells seen; for mixed tables.
     """
 
-    def __init__(self, rate: float = 0.25) -> None:
+    def __init__(self, rate: float = 0.25, hidden_only: bool = False) -> None:
         super().__init__()
         _check_rate(rate)
         self.rate = rate
+        self.hidden_only = hidden_only
+
+    def refuses(self, schema: Schema) -> str | None:
+        """Data in which no cell can be left unscored."""
+        if not self.hidden_only or schema.columns is not None:
+            return None
+        return (
+            f"corruption mask with hidden_only leaves cells unscored, as only mixed tables can, and the data are "
+            f"{schema.describe()}; take corruption.hidden_only=false"
+        )
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Hide cells of what is seen."""
-        return batch.hide(noise.uniform(batch.x.shape, rows=0) < self.rate)
+        hidden = noise.uniform(batch.x.shape, rows=0) < self.rate
+        shown = batch.hide(hidden)
+        return dataclasses.replace(shown, x=batch.x.where(hidden, torch.nan)) if self.hidden_only else shown
 
 
 class SaltAndPepper(Corruption, kind="salt-and-pepper"):

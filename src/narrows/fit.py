@@ -37,6 +37,7 @@ USUAL_EPOCHS = (10, 300)
 BASELINE_CELLS = 20_000_000  # more rows than that are thinned out evenly
 PROBE_ROWS = 256
 EXAMINED_ROWS = 2000
+START_ROWS = 4000  # more rows than twice that are thinned out evenly
 ROWS_AT_ONCE = 500
 
 
@@ -87,6 +88,7 @@ def fit(
     training = Batches(rows.to(model.device), _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
     if not plan.online:
         model.adapt(training.chunks(ROWS_AT_ONCE))
+        model.start(torch.cat(list(training.chunks(ROWS_AT_ONCE, max(1, len(training) // START_ROWS)))))
     run = _run(model, training, plan)
     best, history, findings = Best(), list[Progress](), list[Finding]()
     identity = _identity(plan, model, fingerprint)
@@ -169,6 +171,8 @@ def _overseen(
             load_checkpoint(plan.checkpoint, run, best, history, identity)
     progress = filters.guarded(run, train(run), report)
     if len(validation):
+        if not best.weights:  # the start is a candidate too: a closed form may be better than what training makes of it
+            best.see(held_out(run.deployed, validation).nats, run.deployed.state_dict())
         progress = filters.validated(run, progress, validation)
         progress = filters.keeping_best(run, progress, best, plan.patience)
     progress = filters.recorded(progress, history)

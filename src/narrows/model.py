@@ -60,6 +60,7 @@ class Recipe:
     def refusals(self, schema: Schema) -> Iterator[str]:
         """Sentences that say which parts do not go together, or not with such data, each with a way out."""
         sentences = [part.refuses(schema) for part in self.parts().values()]
+        sentences.append(self.network.refuses_latent(self.latent))
         sentences.append(self.objective.refuses_latent(self.latent))
         sentences.append(self.gradient.refuses_pair(self.latent, self.objective))
         return (sentence for sentence in sentences if sentence)
@@ -128,6 +129,15 @@ class Model(nn.Module):
         """Fit the transform to raw training rows (n, x), whole or in chunks; tell the likelihood how fine they are."""
         self.transform.fit(values)
         self.likelihood.calibrate(self.transform.resolution)
+
+    @torch.no_grad()
+    def start(self, raw: Tensor) -> None:
+        """Let the network take its first weights from raw training rows (n, x), where it has a closed form for them."""
+        batch = self.batch(raw, Noise(0, self.device))
+        targets = self.likelihood.targets(batch.x)
+        left = None if targets is None else self.network.start(batch, targets.flatten(1))
+        if left is not None:
+            self.likelihood.start(left.view(self.param_shape))
 
     def batch(self, raw: Tensor, noise: Noise) -> Batch:
         """Raw rows -> the clean batch; ``noise`` is drawn from where values are binarised by a draw."""
