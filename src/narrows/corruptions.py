@@ -51,8 +51,9 @@ class Mask(Corruption, kind="mask"):
     rate : float
         Probability of hiding a cell, in [0, 1).
     hidden_only : bool
-        Whether only hidden cells are scored, so that the spread learnt is that of cells told from the others in their
-        row and not that of cells seen; for mixed tables.
+        Whether only hidden cells are scored, given the others of their row: -log p(hidden | seen) is bounded by
+        -log p(hidden | z) + KL(q(z | whole row) || q(z | seen)), z of q(z | whole row) (Ivanov et al. 2019, eq. 4). The
+        spread learnt is then that of a cell told from the others, not that of one seen. For mixed tables.
     """
 
     def __init__(self, rate: float = 0.25, hidden_only: bool = False) -> None:
@@ -74,7 +75,9 @@ class Mask(Corruption, kind="mask"):
         """Hide cells of what is seen."""
         hidden = noise.uniform(batch.x.shape, rows=0) < self.rate
         shown = batch.hide(hidden)
-        return dataclasses.replace(shown, x=batch.x.where(hidden, torch.nan)) if self.hidden_only else shown
+        if not self.hidden_only:
+            return shown
+        return dataclasses.replace(shown, x=batch.x.where(hidden, torch.nan), whole=batch.seen)
 
 
 class SaltAndPepper(Corruption, kind="salt-and-pepper"):

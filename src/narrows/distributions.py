@@ -205,6 +205,14 @@ def _full_to_standard(q: FullNormal, _: StandardNormal) -> Tensor:
     return 0.5 * ((q.variance + q.loc.square()).sum(-1) - q.event_shape.numel()) + q._half_log_det
 
 
+@register_kl(FullNormal, FullNormal)
+def _full_to_full(q: FullNormal, p: FullNormal) -> Tensor:
+    """1/2 (tr P_p P_q^-1 + (mu_q - mu_p)^T P_p (mu_q - mu_p) - d) + 1/2 ln det P_q - 1/2 ln det P_p."""
+    spread = torch.linalg.solve_triangular(q.factor, p.factor, upper=False).square().sum((1, 2))
+    apart = torch.einsum("ni,nij->nj", q.loc - p.loc, p.factor).square().sum(1)
+    return 0.5 * (spread + apart - q.event_shape.numel()) + q._half_log_det - p._half_log_det
+
+
 @register_kl(StandardNormal, DiagonalNormal)
 @register_kl(StandardNormal, StandardNormal)
 @register_kl(DiagonalNormal, DiagonalNormal)

@@ -159,8 +159,13 @@ class Model(nn.Module):
 
     def terms(self, batch: Batch, k: int, noise: Noise) -> Terms:
         """Encode, draw k codes by the gradient estimator's rule, decode and score."""
-        z, scoring = self.recipe.gradient.draw(self.posterior(batch.seen), k, noise)
-        return Terms(self.decode(z).log_prob(batch.x), z, scoring, self.latent.prior(batch.seen.shape[0], self.device))
+        prior = self.latent.prior(batch.seen.shape[0], self.device)
+        told = batch.seen
+        # A code that is not drawn has no spread to compare, and would only repeat what it is told.
+        if batch.whole is not None and self.latent.random:
+            prior, told = self.posterior(batch.seen), batch.whole
+        z, scoring = self.recipe.gradient.draw(self.posterior(told), k, noise)
+        return Terms(self.decode(z).log_prob(batch.x), z, scoring, prior)
 
     def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.

@@ -84,25 +84,6 @@ class Iwae(Objective, kind="iwae"):
         if latent.random:
             return None
         return (
-            f"objective {self.kind} weighs random draws, and {latent.kind} codes are not random; take latent=gaussian or "
+            f"objective iwae weighs random draws, and {latent.kind} codes are not random; take latent=gaussian or "
             f"objective=elbo"
         )
-
-
-class Predictive(Iwae, kind="predictive"):
-    """Minus the log of the mean over draws of what is scored: -ln 1/k sum_i p(x | z_i), z_i of q(z | seen).
-
-    Where the encoder does not see what is scored (corruption mask with hidden_only), this is the probability that the
-    model gives to hidden cells from the others of their row, and so what imputing needs: the spread of the draws is
-    learnt too, for draws that all say the same are punished where they are wrong (Foong et al. 2020, section 4.1). No
-    divergence holds the codes near the prior, so it is no bound on log p(x).
-
-    Parameters
-    ----------
-    samples : int
-        Draws k for each example.
-    """
-
-    def cost(self, terms: Terms, clock: Clock) -> Tensor:
-        """Minus the log probability of each draw, (k, n)."""
-        return -terms.log_px

@@ -103,13 +103,12 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "imputing",
             "gaps in tables filled: factor analysis, and a network that learns what it misses",
-            "Rubin and Thayer 1982; Nazabal et al. 2020",
+            "Rubin and Thayer 1982; Ivanov et al. 2019",
             {
                 "network": {"kind": "factors", "width": 256, "depth": 2},
                 "latent": {"kind": "full-gaussian", "size": 32},
                 "likelihood": "columns",
                 "corruption": {"kind": "mask", "rate": 0.25, "hidden_only": True},
-                "objective": {"kind": "predictive", "samples": 5},
             },
         ),
     )
