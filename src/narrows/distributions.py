@@ -145,7 +145,8 @@ class FullNormal(Distribution):
     def numbers(self) -> Tensor:
         """The inverse of `of`; a diagonal below the smallest possible one becomes that."""
         diagonal = (self.factor.diagonal(dim1=1, dim2=2) - SMALLEST_SCALE).clamp_min(SMALLEST_SCALE)
-        row, column = torch.tril_indices(*self.factor.shape[1:], -1, device=self.factor.device)
+        size = self.factor.shape[1]
+        row, column = torch.tril_indices(size, size, -1, device=self.factor.device)
         # ln(e^y - 1), without overflow.
         unscaled = diagonal + (-torch.expm1(-diagonal)).log() - SHIFT
         return torch.cat([self.loc, unscaled, self.factor[:, row, column]], 1)

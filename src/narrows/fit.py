@@ -14,9 +14,10 @@ from torch import Tensor
 
 import narrows
 from narrows import filters
-from narrows.baseline import Baseline, fit_baseline
+from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
 from narrows.checkpoint import Best, load_checkpoint
 from narrows.data.batches import Batches
+from narrows.data.mixed import MixedTransform
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.doctor import examine
@@ -214,11 +215,14 @@ def _split(rows: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
     return order[held_out:].sort().values, rows[order[:held_out].sort().values]
 
 
-def _baseline(model: Model, training: Batches) -> Baseline | None:
-    """Principal components of training rows spread over the set, in the unit of reported errors."""
+def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
+    """Principal components, or the typical row, of training rows spread over the set."""
     stride = max(1, len(training) * model.schema.size // BASELINE_CELLS)
     transform = model.transform
     with torch.no_grad():
+        if isinstance(transform, MixedTransform):
+            targets = (transform(raw.cpu()).x for raw in training.chunks(ROWS_AT_ONCE, stride))
+            return fit_typical(targets, transform.is_symbol)
         chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
         return fit_baseline(chunks, model.latent.size)
 

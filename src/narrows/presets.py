@@ -109,6 +109,7 @@ PRESETS: Mapping[str, Preset] = {
                 "latent": {"kind": "full-gaussian", "size": 32},
                 "likelihood": "columns",
                 "corruption": {"kind": "mask", "rate": 0.25, "hidden_only": True},
+                "objective": {"kind": "iwae", "samples": 5},
             },
         ),
     )

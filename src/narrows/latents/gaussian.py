@@ -13,7 +13,6 @@ from narrows.axes import Latent
 from narrows.distributions import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal
 from narrows.errors import at_least
 
-
 _prior = lru_cache(maxsize=64)(StandardNormal)  # it has no weights: one of each size serves all
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 ROUNDS = 40
 SETTLED = 0.01
-TARGET_ROUNDS = 3
+TARGET_ROUNDS = 2
 # Prior precision of a loading: features are about as wide as 1, and no factor needs to say more than a share of that.
 PRIOR = 30.0
 FLAT = 1e-6  # that of an offset
@@ -41,10 +41,10 @@ class FactorAnalysis:
 
     def map_to(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The regression whose noise is that which it finds, to within a few rounds."""
-        noise = torch.ones_like(targets[0])
+        found = self.regression(x, targets, torch.ones_like(targets[0]))
         for _ in range(TARGET_ROUNDS):
-            weight, bias, noise = self.regression(x, targets, noise)
-        return weight, bias, noise
+            found = self.regression(x, targets, found[2])
+        return found
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (n, d), and Cholesky factor of the precision (n, d, d), of z given the cells of x (n, f) not NaN."""
