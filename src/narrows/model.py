@@ -59,7 +59,9 @@ class Recipe:
 
     def refusals(self, schema: Schema) -> Iterator[str]:
         """Sentences that say which parts do not go together, or not with such data, each with a way out."""
-        sentences = [part.refuses(schema) for part in self.parts().values()]
+        # The likelihood first: where it does not score such data, what the other parts say of them helps nobody.
+        parts = sorted(self.parts().values(), key=lambda part: part is not self.likelihood)
+        sentences = [part.refuses(schema) for part in parts]
         sentences.append(self.network.refuses_latent(self.latent))
         sentences.append(self.objective.refuses_latent(self.latent))
         sentences.append(self.gradient.refuses_pair(self.latent, self.objective))

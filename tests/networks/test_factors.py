@@ -42,11 +42,11 @@ def world():
     return torch.from_numpy(rows.astype("float32")), mean, deviation, covariance
 
 
-def imputing(rows, schema=NUMBERS, epochs=0, **settings):
+def imputing(rows, schema=NUMBERS, epochs=0, rate=0.001, **settings):
     """The preset as it starts, or trained for so many epochs."""
     small = {"network.width": 32, "latent.size": 4, **settings}
     if epochs:
-        return fit(rows.numpy(), schema, "imputing", small, Plan(epochs=epochs, precision="float32")).model
+        return fit(rows.numpy(), schema, "imputing", small, Plan(epochs=epochs, rate=rate, precision="float32")).model
     model = Model(choose("imputing", schema, small), schema)
     model.adapt(rows)
     model.start(rows)
@@ -92,7 +92,7 @@ def test_categories_approach_their_exact_probabilities():
     category = (random.random((ROWS, 1)) > exact.cumsum(1)).sum(1)
     rows = np.stack([x, x + 0.05 * random.normal(size=ROWS), category], 1).astype("float32")
     gappy = np.where(random.random(rows.shape) < [0, 0, 0.2], np.nan, rows)
-    model = imputing(torch.from_numpy(gappy.astype("float32")), schema, epochs=12)
+    model = imputing(torch.from_numpy(gappy.astype("float32")), schema, epochs=20, rate=0.005)
     asked = torch.from_numpy(rows[:200])
     asked[:, 2] = torch.nan
     drawn = imputations(model, asked, 1000)[:, :, 2]
@@ -113,7 +113,9 @@ def test_the_network_learns_what_a_line_misses():
     asked[:, 1] = torch.nan
     errors = []
     for epochs in (0, 25):
-        model = imputing(torch.from_numpy(np.where(random.random(rows.shape) < 0.1, np.nan, rows)), schema, epochs)
+        model = imputing(
+            torch.from_numpy(np.where(random.random(rows.shape) < 0.1, np.nan, rows)), schema, epochs, rate=0.005
+        )
         errors.append((imputed(model, asked)[0][:, 1] - asked.new_tensor(rows[:300, 1])).std().item())
     assert errors[0] > 1.2  # no line tells y from x: its deviation is 1.41
     assert errors[1] < 0.35
