@@ -96,8 +96,8 @@ def imputation() -> str:
             rows.append(f"| {name}, categories named right | {' | '.join(accuracy)} | |")
     table = "\n".join(rows)
     return (
-        f"Gaps: 20 % of the cells removed at random, root mean squared error in standard deviations of the column, mean "
-        f"over columns and three\nseeds, everything at its defaults (`python benchmarks/imputation.py`; "
+        f"Gaps: 20 % of the cells removed at random, root mean squared error in standard deviations of the column, "
+        f"mean over columns and three\nseeds, everything at its defaults (`python benchmarks/imputation.py`; "
         f"[docs/imputation.md](docs/imputation.md)):\n\n"
         f"| | {' | '.join(contenders)} | inside 90 % intervals |\n|---|---|---|---|---|---|---|\n{table}"
     )
