@@ -117,11 +117,9 @@ def narrows(plan: Plan | None = None) -> Callable[[Dataset, np.ndarray, int], Fi
         fitted = fit(gappy, data.schema, "imputing", plan=plan or Plan(seed=seed))
         rows = torch.from_numpy(gappy)
         cells = imputed(fitted.model, rows)[0].double().numpy()
-        draws = torch.cat(
-            [imputations(fitted.model, part, DRAWS).quantile(torch.tensor([LOW, HIGH]), 1) for part in rows.split(500)],
-            1,
-        )
-        return cells, (draws[0].numpy(), draws[1].numpy())
+        chunks = (imputations(fitted.model, part, DRAWS).numpy() for part in rows.split(500))
+        low, high = np.concatenate([np.quantile(draws, (LOW, HIGH), 1) for draws in chunks], 1)
+        return cells, (low, high)
 
     return filled
 

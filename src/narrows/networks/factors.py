@@ -14,6 +14,8 @@ from narrows.networks.analysis import FactorAnalysis, analyse
 from narrows.networks.mlp import Mlp
 from narrows.values import Batch
 
+LIMIT = 5.0  # deviations beyond which a cell pulls no harder: one cell at 100 must not make its row a row of extremes
+
 
 class Factors(Mlp, kind="factors"):
     """Factor analysis of mixed tables, fitted in closed form, with a fully connected network beside each side of it.
@@ -24,7 +26,7 @@ class Factors(Mlp, kind="factors"):
     mean and narrows or widens the factor of the precision. The decoder is a linear map of the code, which begins as
     the loadings, plus a network. Both networks end in zeros, so that training begins at factor analysis, with the
     exact mean and spread of each gap in a linear-gaussian world, and on few rows need not leave it. The factors
-    themselves stay as they were fitted.
+    themselves stay as they were fitted. Cells beyond 5 deviations count as 5.
 
     Parameters
     ----------
@@ -80,12 +82,12 @@ class Factors(Mlp, kind="factors"):
         self.tells.copy_(batch.blank == 0)
         places = batch.blank.nonzero().flatten()
         self.gap.copy_(places[torch.searchsorted(batch.owner[places], batch.owner)])
-        features = batch.seen.double().where(self._observed(batch.seen), torch.nan)
+        features = batch.seen.double().clamp(-LIMIT, LIMIT).where(self._observed(batch.seen), torch.nan)
         fitted = analyse(features, self.size)
         self.loadings.copy_(fitted.loadings)
         self.offset.copy_(fitted.offset)
         self.noise.copy_(fitted.noise)
-        weight, bias, left = fitted.map_to(features, targets.double())
+        weight, bias, left = fitted.map_to(features, targets.double().clamp(-LIMIT, LIMIT))
         self.linear.weight.copy_(weight)
         self.linear.bias.copy_(bias)
         return left.to(targets.dtype)
@@ -93,6 +95,7 @@ class Factors(Mlp, kind="factors"):
     def encode(self, seen: Tensor) -> Tensor:
         """(n, f) -> h (n, d + d (d + 1) / 2), the numbers of a `FullNormal`."""
         observed = self._observed(seen)
+        seen = seen.clamp(-LIMIT, LIMIT)
         # In float64, for columns that nearly repeat each other make the precision ill-conditioned.
         fitted = FactorAnalysis(self.loadings.double(), self.offset.double(), self.noise.double())
         mean, factor = fitted.posterior(seen.double().where(observed, torch.nan))
