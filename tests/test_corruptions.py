@@ -84,6 +84,21 @@ def test_mask_hides_whole_columns_of_a_mixed_table_as_if_their_cells_were_missin
     assert abs(hidden.float().mean().item() - 0.5) < 0.05
 
 
+def test_mask_can_score_hidden_cells_alone_and_keeps_what_the_posterior_is_told():
+    rows = next(example.values for example in examples() if example.schema is MIXED)
+    transform = MixedTransform(MIXED)
+    transform.fit(rows)
+    clean = transform(rows)
+    shown = Mask(0.5, hidden_only=True)(clean, Noise(0))
+    hidden = Noise(0).uniform(rows.shape, rows=0) < 0.5
+    torch.testing.assert_close(shown.x, clean.x.masked_fill(~hidden, math.nan), equal_nan=True)
+    assert torch.equal(shown.seen, Mask(0.5)(clean, Noise(0)).seen)
+    assert shown.whole is clean.seen
+    reals = next(example.schema for example in examples() if example.name == "vector-reals")
+    assert "take corruption.hidden_only=false" in Mask(hidden_only=True).refuses(reals)
+    assert Mask().refuses(reals) is None
+
+
 def test_a_mixed_table_has_no_extremes_to_set_cells_to():
     assert "take corruption=mask" in SaltAndPepper().refuses(MIXED)
 

@@ -10,13 +10,15 @@ from scipy import stats
 
 from narrows import inference
 from narrows.data.schema import infer_schema
+from narrows.data.specimens import MIXED, examples
 from narrows.errors import InputError
 from narrows.evaluate import evaluate
 from narrows.fit import fit
-from narrows.inference import bounds, codes, decoded, in_float64, reconstructed, samples
+from narrows.inference import bounds, codes, decoded, imputations, imputed, in_float64, reconstructed, samples
 from narrows.model import Model
 from narrows.persist import Fitted
 from narrows.plan import Plan
+from narrows.presets import choose
 
 
 def table(n: int = 300, seed: int = 0) -> np.ndarray:
@@ -225,3 +227,31 @@ def test_use_leaves_the_weights_alone(trained):
         codes(model.train(), values)
         bounds(model.train(), values)
         assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_many_fillings_have_the_mean_and_spread_of_the_one_and_a_row_has_its_own():
+    rows = next(example.values for example in examples() if example.schema is MIXED)
+    plan = Plan(epochs=2, batch_size=4, validation=0.0, device="cpu", precision="float32")
+    model = fit(rows.numpy(), MIXED, "imputing", {"network.width": 8, "latent.size": 3}, plan).model
+    filled, spread = imputed(model, rows, 4000)
+    drawn = imputations(model, rows, 4000)
+    assert drawn.shape == (len(rows), 4000, 6)
+    gaps = rows.isnan()
+    assert torch.equal(drawn[:, 7][~gaps], rows[~gaps])
+    assert drawn.isfinite().all()
+    numbers = gaps & torch.tensor([not column.categories for column in MIXED.columns])
+    mean, deviation = drawn.mean(1)[numbers], drawn.std(1)[numbers]
+    # Five standard errors of a mean of 4,000, twice, and of a deviation.
+    assert ((mean - filled[numbers]).abs() < 10 * spread[numbers] / math.sqrt(4000)).all()
+    torch.testing.assert_close(deviation, spread[numbers], rtol=0.1, atol=0)
+    for place, column in enumerate(MIXED.columns):
+        if column.categories:
+            assert drawn[..., place][gaps[:, place]].max() < len(column.categories)
+    torch.testing.assert_close(imputations(model, rows[4:5], 4000), drawn[4:5], rtol=1e-4, atol=1e-4)
+
+
+def test_only_tables_with_gaps_are_filled_many_times():
+    values = torch.from_numpy(table(20))
+    model = Model(choose("variational", infer_schema(values.numpy())), infer_schema(values.numpy()))
+    with pytest.raises(InputError, match="only the gaps of tables can be filled"):
+        imputations(model, values)

@@ -50,6 +50,27 @@ class Network(Part, axis="network"):
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (m, code) to likelihood parameters (m, outputs), the cells of one parameter side by side."""
 
+    def start(self, batch: Batch, targets: Tensor) -> Tensor | None:
+        """Take the first weights from training rows, where a closed form gives better ones than chance.
+
+        Parameters
+        ----------
+        batch : Batch
+            Training rows as the encoder sees them.
+        targets : Tensor, shape (n, outputs)
+            Parameters that the likelihood would want for them, NaN where a cell is missing.
+
+        Returns
+        -------
+        Tensor, shape (outputs,), or None
+            Mean squared distance from the targets that is left; None where the first weights stay those of chance.
+        """
+        return None
+
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Return a sentence that says why this network cannot give such codes; None if it can."""
+        return None
+
 
 class Latent(Part, axis="latent"):
     """Which codes exist, and what a code costs.
@@ -60,13 +81,15 @@ class Latent(Part, axis="latent"):
         Numbers in one code.
     n_params : int
         Numbers the encoder gives for each example.
-    random, discrete : bool
-        Whether codes are drawn; whether they are drawn from a discrete set.
+    random, discrete, full : bool
+        Whether codes are drawn; whether they are drawn from a discrete set; whether the encoder gives the numbers of
+        a `FullNormal`.
     """
 
     size: int
     random: ClassVar[bool] = False
     discrete: ClassVar[bool] = False
+    full: ClassVar[bool] = False
     remedy: ClassVar[str] = "take a smaller latent.size, or train longer"
 
     @property
@@ -142,6 +165,16 @@ class Likelihood(Part, axis="likelihood"):
 
     def calibrate(self, resolution: float) -> None:
         """Take the distance between neighbouring values, in the unit of x; 0 for continuous data."""
+
+    def targets(self, x: Tensor) -> Tensor | None:
+        """Parameters (n, *param_shape) under which x is about likeliest, NaN where a cell is missing; None if unknown.
+
+        What `Network.start` comes as near to as a linear map can.
+        """
+        return None
+
+    def start(self, variances: Tensor) -> None:
+        """Take the mean squared distances of `Network.start`, shape param_shape, as a first measure of the spread."""
 
     def diagnose(self) -> Iterator[Finding]:
         """Say what is wrong with the fitted likelihood, with the remedy."""

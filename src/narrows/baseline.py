@@ -1,12 +1,12 @@
-"""The standing baseline: principal components of the training rows, at the same code size."""
+"""The standing baseline: principal components of the training rows, at the same code size; mean and mode of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 LARGEST_ROW = 4096  # cells: the covariance has the square of that, and its eigenvectors take the cube in time
 
@@ -37,10 +37,50 @@ class Baseline:
         return rest.square().mean(1), centred.square().mean(1)
 
 
+@dataclass(frozen=True)
+class Typical:
+    """The baseline of a mixed table: the mean of each number, and the commonest value of each other column.
+
+    Parameters
+    ----------
+    row : Tensor, shape (c,)
+        In the unit of the target x.
+    """
+
+    row: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The one tensor by name."""
+        return {"row": self.row}
+
+
+def fit_typical(chunks: Iterable[Tensor], symbols: Tensor) -> Typical:
+    """Fit the typical row to target rows (n, c) with gaps; ``symbols`` (c,) says which cells are indices of values."""
+    width = len(symbols)
+    total, count = torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
+    votes = torch.zeros(width, 1)
+    for x in chunks:
+        observed = ~x.isnan()
+        total += x.double().nansum(0)
+        count += observed.sum(0)
+        index = torch.where(observed & symbols, x, 0.0).long()
+        votes = nn.functional.pad(votes, (0, max(0, int(index.max()) + 1 - votes.shape[1])))
+        votes.scatter_add_(1, index.T, (observed & symbols).T.to(votes.dtype))
+    mean = (total / count.clamp_min(1.0)).float()
+    return Typical(torch.where(symbols, votes.argmax(1).float(), mean))
+
+
+def baseline_from(tensors: Mapping[str, Tensor]) -> Baseline | Typical | None:
+    """The inverse of ``tensors``; None of nothing."""
+    if not tensors:
+        return None
+    return Typical(**tensors) if "row" in tensors else Baseline(**tensors)
+
+
 def fit_baseline(chunks: Iterable[Tensor], size: int) -> Baseline | None:
     """Fit ``size`` principal components; None where one row is so large that the fit would not pay.
 
-    None, too, of a mixed table (rows with NaN): its categories have no differences, and a gap has no place on a line.
+    None, too, of rows with NaN, for a gap has no place on a line; of a mixed table see `fit_typical`.
 
     Parameters
     ----------

@@ -50,16 +50,34 @@ class Mask(Corruption, kind="mask"):
     ----------
     rate : float
         Probability of hiding a cell, in [0, 1).
+    hidden_only : bool
+        Whether only hidden cells are scored, given the others of their row: -log p(hidden | seen) is bounded by
+        -log p(hidden | z) + KL(q(z | whole row) || q(z | seen)), z of q(z | whole row) (Ivanov et al. 2019, eq. 4). The
+        spread learnt is then that of a cell told from the others, not that of one seen. For mixed tables.
     """
 
-    def __init__(self, rate: float = 0.25) -> None:
+    def __init__(self, rate: float = 0.25, hidden_only: bool = False) -> None:
         super().__init__()
         _check_rate(rate)
         self.rate = rate
+        self.hidden_only = hidden_only
+
+    def refuses(self, schema: Schema) -> str | None:
+        """Data in which no cell can be left unscored."""
+        if not self.hidden_only or schema.columns is not None:
+            return None
+        return (
+            f"corruption mask with hidden_only leaves cells unscored, as only mixed tables can, and the data are "
+            f"{schema.describe()}; take corruption.hidden_only=false"
+        )
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Hide cells of what is seen."""
-        return batch.hide(noise.uniform(batch.x.shape, rows=0) < self.rate)
+        hidden = noise.uniform(batch.x.shape, rows=0) < self.rate
+        shown = batch.hide(hidden)
+        if not self.hidden_only:
+            return shown
+        return dataclasses.replace(shown, x=batch.x.where(hidden, torch.nan), whole=batch.seen)
 
 
 class SaltAndPepper(Corruption, kind="salt-and-pepper"):

@@ -14,9 +14,10 @@ from torch import Tensor
 
 import narrows
 from narrows import filters
-from narrows.baseline import Baseline, fit_baseline
+from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
 from narrows.checkpoint import Best, load_checkpoint
 from narrows.data.batches import Batches
+from narrows.data.mixed import MixedTransform
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.doctor import examine
@@ -37,6 +38,7 @@ USUAL_EPOCHS = (10, 300)
 BASELINE_CELLS = 20_000_000  # more rows than that are thinned out evenly
 PROBE_ROWS = 256
 EXAMINED_ROWS = 2000
+START_ROWS = 4000  # more rows than twice that are thinned out evenly
 ROWS_AT_ONCE = 500
 
 
@@ -87,6 +89,7 @@ def fit(
     training = Batches(rows.to(model.device), _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
     if not plan.online:
         model.adapt(training.chunks(ROWS_AT_ONCE))
+        model.start(torch.cat(list(training.chunks(ROWS_AT_ONCE, max(1, len(training) // START_ROWS)))))
     run = _run(model, training, plan)
     best, history, findings = Best(), list[Progress](), list[Finding]()
     identity = _identity(plan, model, fingerprint)
@@ -169,6 +172,8 @@ def _overseen(
             load_checkpoint(plan.checkpoint, run, best, history, identity)
     progress = filters.guarded(run, train(run), report)
     if len(validation):
+        if not best.weights:  # the start is a candidate too: a closed form may be better than what training makes of it
+            best.see(held_out(run.deployed, validation).nats, run.deployed.state_dict())
         progress = filters.validated(run, progress, validation)
         progress = filters.keeping_best(run, progress, best, plan.patience)
     progress = filters.recorded(progress, history)
@@ -210,11 +215,14 @@ def _split(rows: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
     return order[held_out:].sort().values, rows[order[:held_out].sort().values]
 
 
-def _baseline(model: Model, training: Batches) -> Baseline | None:
-    """Principal components of training rows spread over the set, in the unit of reported errors."""
+def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
+    """Principal components, or the typical row, of training rows spread over the set."""
     stride = max(1, len(training) * model.schema.size // BASELINE_CELLS)
     transform = model.transform
     with torch.no_grad():
+        if isinstance(transform, MixedTransform):
+            targets = (transform(raw.cpu()).x for raw in training.chunks(ROWS_AT_ONCE, stride))
+            return fit_typical(targets, transform.is_symbol)
         chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
         return fit_baseline(chunks, model.latent.size)
 

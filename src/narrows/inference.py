@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from narrows.distributions import sample
 from narrows.errors import InputError, at_least
@@ -22,7 +23,6 @@ CELLS_AT_ONCE = 4_000_000  # of large images fewer rows at once, so that memory 
 SCORE_SEED = 1312
 SCORE_SAMPLES = 16
 IMPUTE_SAMPLES = 100
-IMPUTE_ROUNDS = 2
 
 
 def in_float64(model: Model) -> Model:
@@ -93,9 +93,8 @@ def bounds(model: Model, values: Tensor, samples: int = SCORE_SAMPLES) -> Tensor
 def imputed(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> tuple[Tensor, Tensor]:
     """Fill the gaps of raw rows of a mixed table (n, c), each from the observed cells of its row.
 
-    A number becomes its mean, a category its most probable value, over draws z of q(z | row) that all rows share. The
-    gaps are filled so once from the observed cells, and once more from the row thus filled (after Rezende et al. 2014;
-    further rounds let the model repeat its own errors). A deterministic code is its own only draw.
+    A number becomes its mean, a category its most probable value, over draws z of q(z | row) that all rows share. A
+    deterministic code is its own only draw.
 
     Parameters
     ----------
@@ -118,25 +117,67 @@ def imputed(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> tuple[
     InputError
         If the model is not one of a mixed table.
     """
+
+    def fill(raw: Tensor, p: Distribution) -> Tensor:
+        mean, variance = p.averaged()  # type: ignore[attr-defined]
+        spread = torch.where(raw.isnan(), variance.sqrt() * model.transform.scale, 0.0)
+        return torch.stack([_filled(model, raw, mean), spread.to(raw.dtype)], 1)
+
+    filled, spread = _from_observed(model, values, draws if model.latent.random else 1, fill).unbind(1)
+    return filled, spread
+
+
+def imputations(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> Tensor:
+    """Fill the gaps of raw rows of a mixed table (n, c) many times, by draws from p(gaps | observed cells).
+
+    One code is drawn for all gaps of a row, so that its filled cells go together (multiple imputation, Rubin 1987).
+
+    Parameters
+    ----------
+    model : Model
+        Of a mixed table.
+    values : Tensor, shape (n, c)
+        Raw rows, NaN where a cell is missing.
+    draws : int
+        How many tables.
+
+    Returns
+    -------
+    Tensor, shape (n, draws, c)
+        Raw rows, observed cells as they were.
+
+    Raises
+    ------
+    InputError
+        If the model is not one of a mixed table.
+    """
+
+    def fill(raw: Tensor, p: Distribution) -> Tensor:
+        drawn = sample(p, 1, Noise(SCORE_SEED + 1, model.device, shared=True))[0].expand(draws, -1, -1)
+        return _filled(model, raw, drawn).transpose(0, 1)
+
+    return _from_observed(model, values, draws, fill)
+
+
+def _from_observed(model: Model, values: Tensor, k: int, fill: Callable[[Tensor, Distribution], Tensor]) -> Tensor:
+    """Apply ``fill`` to chunks of raw rows (n, c) and what k draws of the codes of their observed cells decode to."""
     if model.schema.columns is None:
         raise InputError(
             f"only the gaps of tables can be filled, and the model was trained on {model.schema.describe()}, without a "
             f"gap; train it on a table with gaps, or give a column its kind, such as --column age=numeric"
         )
-    at_least("draws", draws, 1)
-    k = draws if model.latent.random else 1
+    at_least("draws", k, 1)
 
-    def fill(raw: Tensor) -> Tensor:
-        gaps, filled, variance = raw.isnan(), raw, torch.zeros_like(raw)
-        for _ in range(IMPUTE_ROUNDS):
-            z = sample(model.posterior(clean_input(model, filled)), k, Noise(SCORE_SEED, model.device, shared=True))
-            mean, variance = model.decode(z).averaged()  # type: ignore[attr-defined]
-            filled = torch.where(gaps, model.transform.inverse(mean).to(raw.dtype), raw)
-        spread = torch.where(gaps, variance.sqrt() * model.transform.scale, 0.0)
-        return torch.stack([filled, spread.to(raw.dtype)], 1)
+    def function(raw: Tensor) -> Tensor:
+        z = sample(model.posterior(clean_input(model, raw)), k, Noise(SCORE_SEED, model.device, shared=True))
+        return fill(raw, model.decode(z))
 
-    filled, spread = in_chunks(model, values, fill, k).unbind(1)
-    return filled, spread
+    return in_chunks(model, values, function, k)
+
+
+def _filled(model: Model, raw: Tensor, x: Tensor) -> Tensor:
+    """Raw rows (n, c), their gaps from x (..., n, c) in the target unit."""
+    return torch.where(raw.isnan(), model.transform.inverse(x).to(raw.dtype), raw)
 
 
 def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:

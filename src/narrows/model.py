@@ -59,7 +59,10 @@ class Recipe:
 
     def refusals(self, schema: Schema) -> Iterator[str]:
         """Sentences that say which parts do not go together, or not with such data, each with a way out."""
-        sentences = [part.refuses(schema) for part in self.parts().values()]
+        # The likelihood first: where it does not score such data, what the other parts say of them helps nobody.
+        parts = sorted(self.parts().values(), key=lambda part: part is not self.likelihood)
+        sentences = [part.refuses(schema) for part in parts]
+        sentences.append(self.network.refuses_latent(self.latent))
         sentences.append(self.objective.refuses_latent(self.latent))
         sentences.append(self.gradient.refuses_pair(self.latent, self.objective))
         return (sentence for sentence in sentences if sentence)
@@ -129,6 +132,15 @@ class Model(nn.Module):
         self.transform.fit(values)
         self.likelihood.calibrate(self.transform.resolution)
 
+    @torch.no_grad()
+    def start(self, raw: Tensor) -> None:
+        """Let the network take its first weights from raw training rows (n, x), where it has a closed form for them."""
+        batch = self.batch(raw, Noise(0, self.device))
+        targets = self.likelihood.targets(batch.x)
+        left = None if targets is None else self.network.start(batch, targets.flatten(1))
+        if left is not None:
+            self.likelihood.start(left.view(self.param_shape))
+
     def batch(self, raw: Tensor, noise: Noise) -> Batch:
         """Raw rows -> the clean batch; ``noise`` is drawn from where values are binarised by a draw."""
         batch: Batch = self.transform(raw, noise)
@@ -149,8 +161,13 @@ class Model(nn.Module):
 
     def terms(self, batch: Batch, k: int, noise: Noise) -> Terms:
         """Encode, draw k codes by the gradient estimator's rule, decode and score."""
-        z, scoring = self.recipe.gradient.draw(self.posterior(batch.seen), k, noise)
-        return Terms(self.decode(z).log_prob(batch.x), z, scoring, self.latent.prior(batch.seen.shape[0], self.device))
+        prior = self.latent.prior(batch.seen.shape[0], self.device)
+        told = batch.seen
+        # A code that is not drawn has no spread to compare, and would only repeat what it is told.
+        if batch.whole is not None and self.latent.random:
+            prior, told = self.posterior(batch.seen), batch.whole
+        z, scoring = self.recipe.gradient.draw(self.posterior(told), k, noise)
+        return Terms(self.decode(z).log_prob(batch.x), z, scoring, prior)
 
     def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import narrows
 from narrows.atomic import writing
-from narrows.baseline import Baseline
+from narrows.baseline import Baseline, Typical, baseline_from
 from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.model import Model, Recipe
@@ -37,15 +37,15 @@ class Fitted:
         With its weights and fitted transform.
     preset : str
         The preset it was made from.
-    baseline : Baseline or None
-        Principal components of the training rows, at the same code size.
+    baseline : Baseline, Typical or None
+        Principal components of the training rows, at the same code size; of a mixed table its typical row.
     record : dict
         How it was trained: plan, history, findings, data, seconds, versions. Plain JSON values.
     """
 
     model: Model
     preset: str
-    baseline: Baseline | None = None
+    baseline: Baseline | Typical | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -102,8 +102,8 @@ def load(path: Path | str) -> Fitted:
         # On the meta device nothing is allocated: a header cannot ask for more memory than the file brings.
         with torch.device("meta"):
             model = Model(Recipe.from_spec(header["spec"]), schema, binarize=header["binarize"])
-        baseline = under("baseline.", tensors)
-        fitted = Fitted(model.eval(), header["preset"], Baseline(**baseline) if baseline else None, header["record"])
+        baseline = baseline_from(under("baseline.", tensors))
+        fitted = Fitted(model.eval(), header["preset"], baseline, header["record"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} describes a model that this version cannot build ({_in_one_line(error)})") from None
     _fill(model, under("model.", tensors), path)

@@ -102,13 +102,14 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "imputing",
-            "gaps in tables filled: it learns to tell hidden cells from the others in their row",
-            "Nazabal et al. 2020",
+            "gaps in tables filled: factor analysis, and a network that learns what it misses",
+            "Rubin and Thayer 1982; Ivanov et al. 2019",
             {
-                "latent": {"kind": "gaussian", "size": 64},
+                "network": {"kind": "factors", "width": 256, "depth": 2},
+                "latent": {"kind": "full-gaussian", "size": 32},
                 "likelihood": {"kind": "columns", "numeric": "student-t"},
-                "corruption": {"kind": "mask", "rate": 0.25},
-                "objective": {"kind": "elbo", "beta": 0.1},
+                "corruption": {"kind": "mask", "rate": 0.25, "hidden_only": True},
+                "objective": {"kind": "iwae", "samples": 5},
             },
         ),
     )

@@ -21,7 +21,8 @@ class Evaluation:
     reconstruction_error : float
         Mean squared error a cell of the mean of p(x | code), in ``error_unit``.
     pca_error, mean_error : float or None
-        The same for principal components of the training rows at the same code size, and for their mean alone.
+        The same for principal components of the training rows at the same code size (not of mixed tables), and for
+        their mean alone; in a mixed table the mean of numbers and the commonest of other values.
     error_unit : str
         The unit of the three errors.
     code_size, active_units, units : int

@@ -28,12 +28,16 @@ class Batch:
         Of a mixed table: the cell that each number of ``seen`` tells of.
     blank : Tensor, shape (f,), optional
         Of a mixed table: what is seen of a row all of whose cells are missing.
+    whole : Tensor, shape (n, f), optional
+        Where only hidden cells are scored: what is seen when nothing is hidden. The posterior is told of that, and
+        ``seen`` gives the prior.
     """
 
     x: Tensor
     seen: Tensor
     owner: Tensor | None = None
     blank: Tensor | None = None
+    whole: Tensor | None = None
 
     def hide(self, hidden: Tensor) -> Batch:
         """Hide cells, a mask (n, x), from the encoder: they become 0, the mean; in a mixed table they are missing."""

@@ -1,12 +1,14 @@
 """Raw rows as numbers of one scale, against NumPy, scikit-learn and SciPy."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from narrows.data.features import KNOTS, SYMBOL, Features
-from narrows.data.schema import Column, Schema, mixed_schema
+from narrows.data.features import KNOTS, RULES, SYMBOL, Features
+from narrows.data.schema import Column, ColumnKind, Schema, mixed_schema
 from narrows.data.specimens import MIXED, examples
 from narrows.errors import InputError
 
@@ -114,3 +116,9 @@ def test_they_are_read_back_into_ones_built_without_memory(schema, scaling):
 def test_an_unknown_scaling_is_refused():
     with pytest.raises(InputError, match="did you mean 'standard'"):
         Features(TABLE, "standart")
+
+
+def test_every_kind_of_column_has_a_rule_and_reals_are_what_is_neither_whole_nor_a_symbol():
+    assert set(RULES) == set(get_args(ColumnKind))
+    assert {kind for kind, rule in RULES.items() if rule.real} == {"numeric"}
+    assert {kind for kind, rule in RULES.items() if rule.whole} == {"count"}

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from narrows.distributions import divergence
+from narrows.distributions import FullNormal, divergence, sample
 from narrows.errors import InputError
-from narrows.latents import Gaussian
+from narrows.latents import FullGaussian, Gaussian
+from narrows.noise import Noise
 
 CPU = torch.device("cpu")
 UNIT = Gaussian(1)
@@ -97,3 +98,57 @@ def test_collapse_and_idle_units_are_told_with_a_remedy():
 def test_a_code_has_at_least_one_number():
     with pytest.raises(InputError, match=r"latent\.size was given as 0; it must be at least 1"):
         Gaussian(0)
+
+
+class TestFullGaussian:
+    LATENT = FullGaussian(3)
+
+    def given(self, n=4):
+        h = torch.randn(n, self.LATENT.n_params, generator=torch.manual_seed(0), dtype=torch.float64)
+        q = self.LATENT.posterior(h)
+        precision = q.factor @ q.factor.mT
+        return h, q, torch.distributions.MultivariateNormal(q.mean, precision_matrix=precision)
+
+    def test_it_starts_at_the_prior(self):
+        q = self.LATENT.posterior(torch.zeros(2, 9))
+        assert self.LATENT.n_params == 9
+        assert divergence(q, self.LATENT.prior(2, CPU)).abs().max() < 1e-6
+
+    def test_density_moments_and_divergence_are_those_of_torch(self):
+        _, q, theirs = self.given()
+        z = torch.randn(5, 4, 3, generator=torch.manual_seed(1), dtype=torch.float64)
+        torch.testing.assert_close(q.log_prob(z), theirs.log_prob(z))
+        torch.testing.assert_close(q.variance, theirs.variance)
+        unit = torch.distributions.MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double())
+        expected = torch.distributions.kl_divergence(theirs, unit)
+        torch.testing.assert_close(divergence(q, self.LATENT.prior(4, CPU)), expected)
+        other = self.LATENT.posterior(self.given()[0].flip(1))
+        precision = other.factor @ other.factor.mT
+        expected = torch.distributions.kl_divergence(
+            theirs, torch.distributions.MultivariateNormal(other.mean, precision_matrix=precision)
+        )
+        torch.testing.assert_close(divergence(q, other), expected)
+
+    def test_draws_have_its_mean_and_covariance(self):
+        _, q, theirs = self.given(2)
+        z = sample(q, 40_000, Noise(0)).transpose(0, 1)
+        for drawn, mean, covariance in zip(z, theirs.mean, theirs.covariance_matrix, strict=True):
+            scale = covariance.diagonal().sqrt()
+            # Six standard errors of a correlation, or of a mean in deviations.
+            assert ((drawn.mean(0) - mean) / scale).abs().max() < 6 / 200
+            assert ((drawn.T.cov() - covariance) / torch.outer(scale, scale)).abs().max() < 6 * 1.5 / 200
+
+    def test_numbers_are_the_inverse(self):
+        h, q, _ = self.given()
+        torch.testing.assert_close(q.numbers(), h)
+        assert torch.equal(FullNormal.of(q.numbers(), 3).loc, q.loc)
+
+    @pytest.mark.parametrize("s", [-1e4, 1e4])
+    def test_extreme_numbers_stay_finite(self, s):
+        h = torch.zeros(1, 9)
+        h[:, 3:6] = s
+        h.requires_grad_()
+        q = self.LATENT.posterior(h)
+        assert q.numbers().isfinite().all()
+        divergence(q, self.LATENT.prior(1, CPU)).sum().backward()
+        assert h.grad.isfinite().all()

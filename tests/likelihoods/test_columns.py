@@ -172,3 +172,40 @@ def test_a_column_whose_sigma_rests_on_its_floor_is_named():
         model.likelihood.laws[0].log_sigma[1] = -20
     (finding,) = model.likelihood.diagnose()
     assert "weight" in finding.what
+
+
+@pytest.mark.parametrize("numeric", ["gaussian", "student-t"])
+def test_the_targets_of_rows_are_parameters_under_which_they_are_likely(numeric):
+    """No step away from the target of a number makes it likelier; of others the named class gets nine tenths."""
+    likelihood = built(numeric)
+    targets = likelihood.targets(ROWS)
+    assert targets.shape == (N, likelihood.n_params)
+    gone = ROWS.isnan()
+    at = targets.nan_to_num(0.0)[None]
+    best = likelihood(at).cell_log_prob(ROWS)[0]
+    for place, column in enumerate(MIXED.columns):
+        there = ~gone[:, place]
+        if column.categories:
+            named = there & (ROWS[:, place] < len(column.categories))
+            assert (best[named, place].exp() > 0.85).all()
+        else:
+            steps = torch.tensor([-0.7, 0.7])
+            worse = torch.stack([likelihood(at + step).cell_log_prob(ROWS)[0, :, place] for step in steps])
+            assert (worse < best[:, place])[:, there].all()
+    assert targets[3].isnan().all()
+    assert int(targets.isnan().sum()) == sum(
+        int(gone[:, column].sum()) * law.size // len(law.columns) for law in likelihood.laws for column in law.columns
+    )
+
+
+@pytest.mark.parametrize("numeric", ["gaussian", "student-t"])
+def test_a_start_gives_numbers_the_variance_that_is_left(numeric):
+    likelihood = Columns(numeric)
+    likelihood.build(MIXED)
+    left = torch.linspace(0.1, 0.9, likelihood.n_params)
+    with torch.no_grad():
+        likelihood.start(left)
+    p = likelihood(torch.zeros(1, 1, likelihood.n_params))
+    law = next(law for law in likelihood.laws if hasattr(law, "log_sigma"))
+    begin = sum(likelihood.sizes[: list(likelihood.laws).index(law)])
+    torch.testing.assert_close(p.variance[0, 0, law.columns], left[begin : begin + law.size], rtol=1e-3, atol=1e-4)

@@ -103,6 +103,7 @@ def _fillings(
     schema: Schema, reading: Reading, filled: np.ndarray, gaps: np.ndarray, spread: np.ndarray | None
 ) -> list[Filling]:
     """What goes into the gaps of each column that has some; counts are whole numbers."""
+    from narrows.data.features import RULES
     from narrows.data.gaps import Filling
 
     fillings = []
@@ -112,7 +113,7 @@ def _fillings(
         if not len(rows):
             continue
         values = filled[rows, place]
-        if column.kind == "count":
+        if RULES[column.kind].whole:
             values = filled[rows, place] = np.rint(values)
         wanted = spread is not None and not column.categories
         fillings.append(Filling(column, name, rows, values, spread[rows, place] if wanted else None))  # type: ignore[index]

@@ -33,15 +33,23 @@ class Rule:
         Whether cells are indices of categories: one feature a category and one for a value that is none of them.
     log : bool
         Whether a number is taken as ln(1 + number).
+    whole : bool
+        Whether numbers are whole ones.
     """
 
     symbols: bool = False
     log: bool = False
+    whole: bool = False
+
+    @property
+    def real(self) -> bool:
+        """Whether cells are real numbers, which have a density and are standardised."""
+        return not self.symbols and not self.whole
 
 
 RULES: Mapping[str, Rule] = {
     "numeric": Rule(),
-    "count": Rule(log=True),
+    "count": Rule(log=True, whole=True),
     "binary": Rule(symbols=True),
     "category": Rule(symbols=True),
 }

@@ -40,11 +40,8 @@ class MixedTransform(nn.Module):
         self.features = Features(schema)
         self.moments = Moments(schema.size)
         self.register_buffer("scale", torch.ones(schema.shape))
-        kinds = [column.kind for column in schema.columns or ()]
-        masks = {
-            "is_numeric": [kind == "numeric" for kind in kinds],
-            "is_symbol": [RULES[kind].symbols for kind in kinds],
-        }
+        rules = [RULES[column.kind] for column in schema.columns or ()]
+        masks = {"is_numeric": [rule.real for rule in rules], "is_symbol": [rule.symbols for rule in rules]}
         for name, mask in masks.items():
             self.register_buffer(name, torch.tensor(mask, device="cpu"), persistent=False)
 

@@ -2,7 +2,7 @@
 
 from narrows.latents.discrete import Bernoulli, Categorical
 from narrows.latents.exact import L1, KlSparse, Point, TopK
-from narrows.latents.gaussian import Gaussian
+from narrows.latents.gaussian import FullGaussian, Gaussian
 from narrows.latents.vector import VectorQuantized
 
-__all__ = ["L1", "Bernoulli", "Categorical", "Gaussian", "KlSparse", "Point", "TopK", "VectorQuantized"]
+__all__ = ["L1", "Bernoulli", "Categorical", "FullGaussian", "Gaussian", "KlSparse", "Point", "TopK", "VectorQuantized"]

@@ -71,6 +71,15 @@ class Columns(Likelihood, kind="columns"):
         """Return the shape of the parameters of one example: side by side, law after law."""
         return (self.n_params,)
 
+    def targets(self, x: Tensor) -> Tensor:
+        """Parameters (n, P) under which the observed cells of x (n, c) are about likeliest, NaN for those missing."""
+        return torch.cat([law.targets(x[:, law.columns]) for law in self.laws], 1)  # type: ignore[operator, index]
+
+    def start(self, variances: Tensor) -> None:
+        """Give each law the mean squared distances (P,) from its targets."""
+        for law, share in zip(self.laws, variances.split(self.sizes), strict=True):
+            law.start(share)  # type: ignore[operator]
+
     def diagnose(self) -> Iterator[Finding]:
         """Say that the sigma of some column rests on its floor."""
         return itertools.chain.from_iterable(law.diagnose() for law in self.laws)  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import singledispatch
@@ -51,6 +52,13 @@ class Law(nn.Module):
         return iter(())
 
     @abstractmethod
+    def targets(self, cells: Tensor) -> Tensor:
+        """Parameters (n, size) under which cells (n, columns) are about likeliest, NaN where they are missing."""
+
+    def start(self, variances: Tensor) -> None:
+        """Take mean squared distances (size,) from the targets as a first measure of the spread."""
+
+    @abstractmethod
     def forward(self, params: Tensor) -> Distribution:
         """Parameters (k, n, size) -> distribution of batch shape (k, n, columns)."""
 
@@ -67,6 +75,14 @@ class Normals(Law):
     def scale(self) -> Tensor:
         """Sigma of each column, in its standard deviations."""
         return (SMALLEST_SIGMA**2 + (2 * self.log_sigma).exp()).sqrt()
+
+    def targets(self, cells: Tensor) -> Tensor:
+        """The cells themselves, the centre of their law."""
+        return cells
+
+    def start(self, variances: Tensor) -> None:
+        """Let sigma be the root of the mean squared distance."""
+        self.log_sigma.copy_(0.5 * (variances - SMALLEST_SIGMA**2).clamp_min(SMALLEST_SIGMA**2).log())
 
     def diagnose(self) -> Iterator[Finding]:
         """Say which columns' sigma rests on its floor."""
@@ -92,6 +108,11 @@ class Students(Normals):
         super().__init__(columns, members)
         self.freedom = nn.Parameter(torch.full((len(columns),), 3.0))
 
+    def start(self, variances: Tensor) -> None:
+        """Let the law's variance, sigma^2 f / (f - 2) of f degrees of freedom, be the mean squared distance."""
+        spare = softplus(self.freedom)
+        super().start(variances * spare / (LEAST_FREEDOM + spare))
+
     def forward(self, params: Tensor) -> Distribution:
         """Centres (k, n, a) -> cells with heavy tails."""
         freedom = (LEAST_FREEDOM + softplus(self.freedom)).expand_as(params)
@@ -107,6 +128,10 @@ def _(q: distributions.StudentT, shape: Sequence[int], rows: int, noise: Noise) 
 
 class Counts(Law):
     """Whole numbers from 0: Poisson, its log rate the parameter, bounded as that of likelihood poisson."""
+
+    def targets(self, cells: Tensor) -> Tensor:
+        """ln(count + 1/2), which a count of 0 has too."""
+        return (cells + 0.5).log()
 
     def forward(self, params: Tensor) -> Distribution:
         """Log rates (k, n, a) -> counts."""
@@ -133,6 +158,13 @@ class Categories(Law):
     def alike(column: Column) -> int:
         """Columns are kept together where the longest list is at most twice as long as the shortest."""
         return len(column.categories).bit_length()
+
+    def targets(self, cells: Tensor) -> Tensor:
+        """Log probabilities (n, a * classes) of which nine tenths are the cell's own class's."""
+        index = cells.nan_to_num(0.0).long()
+        own = torch.nn.functional.one_hot(index, self.width).to(cells.dtype)
+        logits = torch.lerp(torch.full_like(own, math.log(0.1 / self.width)), own.new_tensor(math.log(0.9)), own)
+        return logits.masked_fill(cells.isnan().unsqueeze(-1), torch.nan).flatten(1)
 
     def forward(self, params: Tensor) -> Distribution:
         """Logits (k, n, a * classes) -> indices of values."""
