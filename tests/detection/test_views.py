@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.covariance import EmpiricalCovariance
 
+from narrows.detection import denoising, masked, neighbours, whole  # noqa: F401  (each enters its views)
 from narrows.detection.near import Comparison
 from narrows.detection.presets import DETECTORS, views_of
 from narrows.detection.scaling import SCALINGS, Scaling
