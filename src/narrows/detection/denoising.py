@@ -16,6 +16,7 @@ from narrows.errors import at_least
 RATE = 3e-3
 ONLINE_RATE = 1e-3
 ONLINE_NORM = 1.0  # gradients are cut to this norm online, so that no one row pulls far
+FAR = 1e15  # deviations beyond which all rows are equally far: their squares must stay finite in float32
 LIMIT = 5.0  # deviations beyond which neither input nor target pulls harder
 LOG_RANGE = 3.0  # ln v lies between minus this and this
 BATCH = 256
@@ -125,7 +126,7 @@ class Denoising(View, kind="denoising"):
     def _judged(self, x: Tensor) -> Tensor:
         """What each feature adds, (n, f)."""
         mean, log_variance = _rebuilt(x, self._weights())
-        return torch.addcmul(log_variance + LOG_RANGE, (x - mean).square(), (-log_variance).exp())
+        return torch.addcmul(log_variance + LOG_RANGE, (x - mean).clamp(-FAR, FAR).square(), (-log_variance).exp())
 
     def _standard(self, rows: Tensor) -> Tensor:
         return (rows - self.centre) / self.unit
