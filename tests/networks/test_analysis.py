@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import FactorAnalysis as OfScikitLearn
 
-from narrows.networks.analysis import FactorAnalysis, analyse
+from narrows.networks.analysis import FactorAnalysis, _components, analyse
 
 FEATURES, FACTORS = 6, 2
 
@@ -91,3 +91,12 @@ def test_more_factors_than_features_and_a_feature_without_a_cell():
     assert bool(found.loadings.isfinite().all())
     assert float(found.loadings[2].abs().max()) == 0
     assert bool(found.posterior(x)[0].isfinite().all())
+
+
+def test_it_begins_at_the_principal_components():
+    x = rows(known(), 500) - rows(known(), 500).mean(0)
+    values, vectors = torch.linalg.eigh(x.T @ x / 500)
+    found = _components(x, 2)
+    expected = (vectors * values.sqrt()).flip(1)[:, :2]
+    torch.testing.assert_close(found @ found.T, expected @ expected.T, rtol=1e-3, atol=1e-4)
+    assert _components(x[:1], 1).isfinite().all()

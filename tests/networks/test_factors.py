@@ -112,7 +112,7 @@ def test_the_network_learns_what_a_line_misses():
     asked = torch.from_numpy(rows[:300]).clone()
     asked[:, 1] = torch.nan
     errors = []
-    for epochs in (0, 25):
+    for epochs in (0, 40):
         model = imputing(
             torch.from_numpy(np.where(random.random(rows.shape) < 0.1, np.nan, rows)), schema, epochs, rate=0.005
         )

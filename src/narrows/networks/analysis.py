@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from narrows.noise import Noise
+
 ROUNDS = 40
+FEWEST_ROUNDS = 5
+WORK = 7e10  # products of all rounds, some ten seconds; fewer rounds where a table is wider than that allows
+POWERS = 10
 SETTLED = 0.01
 TARGET_ROUNDS = 2
 # Prior precision of a loading: features are about as wide as 1, and no factor needs to say more than a share of that.
@@ -104,18 +109,28 @@ def analyse(x: Tensor, size: int) -> FactorAnalysis:
     rows = (~x.isnan()).to(x.dtype)
     mean = x.nansum(0) / rows.sum(0).clamp_min(1.0)
     centred = torch.where(x.isnan(), 0.0, x - mean)
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(x))
-    taken = min(size, x.shape[1])
-    loadings = x.new_zeros(x.shape[1], size)
-    loadings[:, :taken] = (vectors * values.clamp_min(0.0).sqrt()).flip(1)[:, :taken]
+    loadings = torch.nn.functional.pad(_components(centred, min(size, *x.shape)), (0, size - min(size, *x.shape)))
     noise = (_variance(centred, rows) - loadings.square().sum(1)).clamp_min(0.0) + FIRST_NOISE
     fitted = FactorAnalysis(loadings, mean, noise)
-    for _ in range(ROUNDS):
+    for _ in range(max(FEWEST_ROUNDS, min(ROUNDS, int(WORK / (x.numel() * size**2))))):
         before = fitted.noise
         fitted = FactorAnalysis(*fitted.regression(x, x, fitted.noise))
         if bool(((fitted.noise - before).abs() <= SETTLED * before).all()):
             break
     return fitted
+
+
+def _components(centred: Tensor, size: int) -> Tensor:
+    """Principal components (f, size) of rows (n, f), each as long as its deviation, by subspace iteration.
+
+    To within what EM mends: all eigenvectors of a table of thousands of features would take minutes.
+    """
+    basis = Noise(0, centred.device).normal((centred.shape[1], size), rows=0).to(centred.dtype)
+    for _ in range(POWERS):
+        basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
+    _, lengths, turn = torch.linalg.svd(centred @ basis, full_matrices=False)
+    components: Tensor = basis @ turn.T * (lengths / len(centred) ** 0.5)
+    return components
 
 
 def _outer(rows: Tensor) -> Tensor:
