@@ -22,6 +22,7 @@ CELLS = 400  # features up to which the full number of updates is made; fewer be
 FEWEST_UPDATES = 50
 BATCH = 256
 ROWS_AT_ONCE = 512
+MEMBERS = 4  # networks, groups of features, and folds of the rows
 
 
 class Masked(View, kind="masked"):
@@ -33,13 +34,11 @@ class Masked(View, kind="masked"):
     (r_j - mu_j)^2 / v_j + ln(v_j / least), taken while the group of features that j is in is hidden: the gaussian
     -ln p, twice, above the least that it can be, so that no share is negative. The variance has the floor step^2 / 12
     of a value known to a step (the median gap between the values of the column): the density of a discrete value has
-    no bound, its probability has. An ensemble of ``members``, trained as one batched model; each judges one group of
+    no bound, its probability has. An ensemble of 4, trained as one batched model; each judges one group of
     features and leaves out one fold of the rows, from which the scores seen from outside come.
 
     Parameters
     ----------
-    members : int
-        Networks, groups of features, and folds.
     width : int
         Units of the two hidden layers.
     updates : int
@@ -56,18 +55,15 @@ class Masked(View, kind="masked"):
         references: int = REFERENCES,
         k: int = 5,
         weight: float = 0.5,
-        members: int = 4,
         width: int = 96,
         updates: int = 400,
         keep: float = 1.0,
     ) -> None:
         super().__init__(scaling, references, k, weight)
-        at_least("view.members", members, 1)
         at_least("view.width", width, 1)
         at_least("view.updates", updates, 1)
         at_least("view.keep", keep, 0.5)
         at_most("view.keep", keep, 1)
-        self.members = members
         self.width = width
         self.updates = updates
         self.keep = keep
@@ -80,18 +76,18 @@ class Masked(View, kind="masked"):
         """Train the ensemble; return the scores of rows by the member that never met them."""
         generator = torch.Generator().manual_seed(seed)
         self._measure(near)
-        groups = torch.randperm(near.rows.shape[1], generator=generator) % self.members
-        folds = torch.arange(len(near.rows)) % self.members
+        groups = torch.randperm(near.rows.shape[1], generator=generator) % MEMBERS
+        folds = torch.arange(len(near.rows)) % MEMBERS
         context, target = self._inputs(near)
         with torch.enable_grad():
             weights = self._trained(context.float(), target.float(), folds, generator)
         outside = target.new_zeros(len(target))
-        for member in range(self.members):
-            self._fold(weights, groups, torch.full((self.members,), member))
+        for member in range(MEMBERS):
+            self._fold(weights, groups, torch.full((MEMBERS,), member))
             rows = (folds == member).nonzero().flatten()
             for some in rows.split(ROWS_AT_ONCE):
                 outside[some] = self._judged(context[some], target[some]).sum(1)
-        self._fold(weights, groups, torch.arange(self.members))
+        self._fold(weights, groups, torch.arange(MEMBERS))
         return outside
 
     def shares(self, near: Near) -> Tensor:
@@ -120,8 +116,8 @@ class Masked(View, kind="masked"):
     def _trained(self, context: Tensor, target: Tensor, folds: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Let each member learn from all folds but its own; 10 to 60 % of a row's features are hidden each time."""
         weights = self._initial(context.shape[1], generator)
-        few = len(context) <= self.members
-        pools = [(folds != member).nonzero().flatten() if not few else folds * 0 for member in range(self.members)]
+        few = len(context) <= MEMBERS
+        pools = [(folds != member).nonzero().flatten() if not few else folds * 0 for member in range(MEMBERS)]
         updates = max(min(self.updates, self.updates * CELLS // context.shape[1]), min(self.updates, FEWEST_UPDATES))
         batch = min(BATCH, max(16, len(context)))
         optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -139,7 +135,7 @@ class Masked(View, kind="masked"):
             loss = (r.clamp(-LIMIT, LIMIT) - mean).square() / variance + variance.log()
             hidden = 1 - seen
             counted = hidden * self._least((loss.detach() * hidden).sum(2) / hidden.sum(2).clamp_min(1))
-            loss = (loss * counted).sum() / counted.sum().clamp_min(1) * self.members
+            loss = (loss * counted).sum() / counted.sum().clamp_min(1) * MEMBERS
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 5.0)
@@ -155,10 +151,10 @@ class Masked(View, kind="masked"):
         """First weights of the three layers, and their biases."""
         sizes = [(3 * features, self.width, 1.4), (self.width, self.width, 1.4), (self.width, 2 * features, 0.14)]
         weights = [
-            torch.randn(self.members, before, after, generator=generator) * (gain / math.sqrt(before))
+            torch.randn(MEMBERS, before, after, generator=generator) * (gain / math.sqrt(before))
             for before, after, gain in sizes
         ]
-        biases = [torch.zeros(self.members, 1, after) for _, after, _ in sizes]
+        biases = [torch.zeros(MEMBERS, 1, after) for _, after, _ in sizes]
         return [tensor.requires_grad_() for tensor in (*weights, *biases)]
 
     def _fold(self, weights: Sequence[Tensor], groups: Tensor, judges: Tensor) -> None:
@@ -169,13 +165,13 @@ class Masked(View, kind="masked"):
         """
         features = len(groups)
         w0, w1, w2, b0, b1, b2 = (weight[judges] for weight in weights)
-        seen = (groups != torch.arange(self.members)[:, None]).to(w0.dtype)[:, :, None]
+        seen = (groups != torch.arange(MEMBERS)[:, None]).to(w0.dtype)[:, :, None]
         of_context, of_shown, of_seen = w0.split(features, 1)
         self.w0 = torch.cat([of_context, of_shown * seen], 1).transpose(0, 1).flatten(1)
         self.b0 = (b0 + (of_seen * seen).sum(1, keepdim=True)).flatten()
         self.w1, self.b1 = w1, b1
         # Groups are filled up to one size with feature 0, so that one batched product serves all.
-        places = [(groups == group).nonzero().flatten() for group in range(self.members)]
+        places = [(groups == group).nonzero().flatten() for group in range(MEMBERS)]
         filled = pad_sequence(places, batch_first=True)
         both = torch.cat([filled, filled + features], 1)[:, None]
         self.w2, self.b2 = w2.gather(2, both.expand(-1, self.width, -1)), b2.gather(2, both)
@@ -188,7 +184,7 @@ class Masked(View, kind="masked"):
     def _judged(self, context: Tensor, target: Tensor) -> Tensor:
         """What each feature adds, (n, f)."""
         inputs = torch.cat([context, _drawn_in(target)], 1)
-        first = torch.addmm(self.b0, inputs, self.w0).unflatten(1, (self.members, self.width)).transpose(0, 1)
+        first = torch.addmm(self.b0, inputs, self.w0).unflatten(1, (MEMBERS, self.width)).transpose(0, 1)
         outputs = torch.baddbmm(self.b2, _hidden(first, self.w1, self.b1), self.w2)
         mean, spread = (part.transpose(0, 1).flatten(1)[:, self.position] for part in outputs.chunk(2, -1))
         mean, variance = _normal(torch.cat([mean, spread], 1), self.least)

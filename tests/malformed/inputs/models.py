@@ -179,7 +179,7 @@ CASES = (
     detector("a tensor of another type", signed(retyped), HOLDS),
     *(
         detector(f"too few {name} rows", swapped(name), CANNOT if name == "typical.low" else HOLDS)
-        for name in ("inverse", "search.rows", "range-4096-1.scale.low", "knots", "typical.low", "moments.mean")
+        for name in ("inverse", "search.rows", "range-2048-1.scale.low", "knots", "typical.low", "moments.mean")
     ),
     imputer("a detector", lambda folder: folder / DETECTOR, "is not a narrows model file"),
     imputer(
