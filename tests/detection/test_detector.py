@@ -188,6 +188,17 @@ class TestReasons:
         assert self.typical().sentence(torch.tensor([300.0, 0.0, 1.0]), torch.tensor([5.0, 0.0, 0.0])) == (
             "bytes = 300, unusual beside the rest"
         )
+        said = self.typical().sentence(torch.tensor([300.0, 0.0, 1.0]), torch.tensor([0.0, 5.0, 0.0]))
+        assert said == "service = dns, unusual beside the rest"
+
+    def test_a_rare_category_is_not_expected(self):
+        rows = mixed(1000)
+        rows[:, 1] = 0
+        rows[:20, 1] = 1
+        typical = Typical(MIXED)
+        typical.fit(torch.from_numpy(rows))
+        said = typical.sentence(torch.tensor([300.0, 1.0, 1.0]), torch.tensor([0.0, 5.0, 0.0]))
+        assert said == "service = ftp, expected dns"
 
     def test_gaps_and_unseen_categories(self):
         said = self.typical().sentence(torch.tensor([torch.nan, 3.0, 1.0]), torch.tensor([5.0, 5.0, 0.0]))

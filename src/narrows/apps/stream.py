@@ -118,7 +118,7 @@ def stream(
     false_alarm_rate: float = 0.01,
     learn: bool = False,
     memory: int = 10_000,
-    follow: float = 0.02,
+    follow: float = 0.005,
     incoming: Incoming = Incoming(),
     keeping: Keeping = Keeping(),
 ) -> Streamed | None:

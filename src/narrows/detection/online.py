@@ -15,7 +15,7 @@ from narrows.detection.drift import Change, Drift
 from narrows.detection.files import FittedDetector
 from narrows.errors import InputError, at_least, at_most
 
-STEP = 0.02
+STEP = 0.005  # 200 alarms raise the threshold by a nat: a burst of anomalies must not hide the next one
 MEMORY = 10_000
 
 

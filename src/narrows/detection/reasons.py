@@ -19,7 +19,9 @@ SHARE = 0.1  # a cell that brings less of the score is not worth a word
 
 
 class Typical(nn.Module):
-    """What training rows hold, cell by cell: the middle 95 % of numbers, the three commonest of categories.
+    """What training rows hold, cell by cell: the middle 95 % of numbers, the commonest three of categories.
+
+    A category that fewer than 2.5 % of the rows hold is not expected, unless it is the commonest.
 
     Parameters
     ----------
@@ -47,8 +49,10 @@ class Typical(nn.Module):
             if column.categories:
                 cells = some[:, place]
                 counts = torch.bincount(cells[~cells.isnan()].long(), minlength=len(column.categories) + 1)
-                order = counts[:-1].sort(descending=True, stable=True)
-                self.common[place, : len(order.indices)] = order.indices[:COMMON].where(order.values[:COMMON] > 0, -1)
+                counts, order = (part[:COMMON] for part in counts[:-1].sort(descending=True, stable=True))
+                expected = counts > TYPICAL[0] * len(cells)
+                expected[0] = counts[0] > 0
+                self.common[place, : len(order)] = order.where(expected, -1)
 
     def sentence(self, raw: Tensor, shares: Tensor) -> str:
         """Name the cells of one raw row (x) that its score comes from, by their shares (cells,) of it."""
@@ -61,7 +65,9 @@ class Typical(nn.Module):
     def _cell(self, place: int, value: float) -> str:
         column = self.schema.columns[place] if self.schema.columns else None
         if column is not None and column.categories:
-            return f"{column.name} = {_category(column, value)}, expected {self._expected(column, place)}"
+            usual = value in self.common[place].tolist()
+            told = "unusual beside the rest" if usual else f"expected {self._expected(column, place)}"
+            return f"{column.name} = {_category(column, value)}, {told}"
         low, high = float(self.low[place]), float(self.high[place])
         name = cell_name(self.schema, place)
         if math.isnan(value):
