@@ -107,7 +107,7 @@ PRESETS: Mapping[str, Preset] = {
             {
                 "network": {"kind": "factors", "width": 256, "depth": 2},
                 "latent": {"kind": "full-gaussian", "size": 32},
-                "likelihood": {"kind": "columns", "numeric": "student-t"},
+                "likelihood": "columns",
                 "corruption": {"kind": "mask", "rate": 0.25, "hidden_only": True},
                 "objective": {"kind": "iwae", "samples": 5},
             },
