@@ -84,6 +84,40 @@ def speed() -> str:
     )
 
 
+def detection() -> str:
+    traffic, speed = recorded("traffic"), recorded("detection_speed")
+    alarms, blame = recorded("false_alarms")["figures"], recorded("contributions")["figures"]["every"]
+    flows, large = traffic["figures"]["nsl_kdd"], traffic["figures"]["kdd99_10_percent"]
+    best = sorted(flows, key=lambda name: -flows[name]["auroc"])
+    rows = [f"| {name} | {flows[name]['auroc']:.4f} | {flows[name]['average_precision']:.4f} |" for name in best]
+    paces = []
+    for name, found in speed["figures"]["contenders"].items():
+        cells = f"{found['fit_cpu_seconds']:.1f} | {found['rows_a_second']:,} | {found['auroc']:.3f}"
+        paces.append(f"| {name} | {cells} |")
+    firsts = ", ".join(
+        f"{found['set'].partition('_')[2] or found['set']} {found['ranked_first']:.1%}" for found in blame
+    )
+    return "\n".join(
+        [
+            "NSL-KDD from its raw text columns, fitted to half of the normal rows, mean of three seeds; the others get "
+            "one-hot columns",
+            "(`python benchmarks/traffic.py`):\n",
+            "| | AUROC | average precision |\n|---|---|---|",
+            *rows,
+            f"\nKDD Cup 99, 10 %: {large['rows']:,.0f} rows read, fitted and scored in {large['seconds']:.0f} s and "
+            f"{large['peak_memory_gib']:.1f} GiB, AUROC {large['auroc']:.3f}. False alarms at 1, 5",
+            f"and 10 % on fresh normal rows: {alarms['within']} of {alarms['comparisons']} shares within the interval "
+            "that split-conformal promises (`python",
+            "benchmarks/false_alarms.py`). A column of a normal row made extreme is blamed first: "
+            f"{firsts} of the rows",
+            "(`python benchmarks/contributions.py`).\n",
+            f"100,000 rows of 30 numbers, {machine(speed)} (`python benchmarks/detection_speed.py`):\n",
+            "| | CPU seconds to fit | rows a second scored | AUROC |\n|---|---|---|---|",
+            *paces,
+        ]
+    )
+
+
 def imputation() -> str:
     page = recorded("imputation")
     contenders = ("narrows", "narrows, linear alone", "IterativeImputer", "KNNImputer", "mean and mode")
@@ -109,7 +143,7 @@ def machine(page: dict[str, Any]) -> str:
 
 def main() -> None:
     text = README.read_text()
-    for section in (demo, kinds, speed, imputation):
+    for section in (demo, kinds, speed, detection, imputation):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, _, rest = text.partition(opening)
         text = f"{before}{opening}\n{section()}\n{closing}{rest.partition(closing)[2]}"
