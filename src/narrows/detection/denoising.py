@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from narrows.detection.near import Near
 from narrows.detection.view import View
@@ -77,11 +76,15 @@ class Denoising(View, kind="denoising"):
         x = self._standard(near.mean)
         with torch.enable_grad():
             self._train(x[held_out:], generator)
-        return self._judged(x[:held_out] if held_out else x).double().sum(1)
+        return self._judged(x[:held_out] if held_out else x).sum(1, dtype=torch.float64)
 
     def shares(self, near: Near) -> Tensor:
         """What each feature adds, (n, f)."""
         return self._judged(self._standard(near.mean)).double()
+
+    def forward(self, near: Near) -> Tensor:
+        """Scores (n,)."""
+        return self._judged(self._standard(near.mean)).sum(1, dtype=torch.float64)
 
     def learn(self, near: Near) -> None:
         """Make one step of stochastic gradient descent on rows."""
@@ -126,10 +129,12 @@ class Denoising(View, kind="denoising"):
     def _judged(self, x: Tensor) -> Tensor:
         """What each feature adds, (n, f)."""
         mean, log_variance = _rebuilt(x, self._weights())
-        return torch.addcmul(log_variance + LOG_RANGE, (x - mean).clamp(-FAR, FAR).square(), (-log_variance).exp())
+        # In place: a pass over memory costs as much as a matrix product here.
+        squares = mean.sub_(x).clamp_(-FAR, FAR).square_()
+        return torch.addcmul(log_variance, squares, log_variance.neg().exp_()).add_(LOG_RANGE)
 
     def _standard(self, rows: Tensor) -> Tensor:
-        return (rows - self.centre) / self.unit
+        return torch.addcmul(-self.centre / self.unit, rows, 1 / self.unit)
 
     def _weights(self) -> list[Tensor]:
         return [getattr(self, name) for name in _names()]
@@ -144,6 +149,6 @@ def _rebuilt(x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Mean and log variance (n, f) of rows by the network."""
     h = x.clamp(-LIMIT, LIMIT)
     for layer in range(3):
-        h = F.relu(torch.addmm(weights[2 * layer + 1], h, weights[2 * layer]))
-    mean, log_variance = torch.addmm(weights[7], h, weights[6]).chunk(2, -1)
-    return mean, LOG_RANGE * torch.tanh(log_variance / LOG_RANGE)
+        h = torch.addmm(weights[2 * layer + 1], h, weights[2 * layer]).relu_()
+    (to_mean, to_spread), (mean, spread) = weights[6].chunk(2, 1), weights[7].chunk(2)
+    return torch.addmm(mean, h, to_mean), torch.addmm(spread, h, to_spread).clamp(-LOG_RANGE, LOG_RANGE)

@@ -14,11 +14,12 @@ from narrows.detection.calibration import p_values
 from narrows.detection.near import Comparison, Near
 from narrows.detection.tail import Tail
 from narrows.detection.view import View
+from narrows.threads import side_by_side
 
 ROWS_AT_ONCE = 4096
 # Rows scored at once: few where each is compared with many others, for one row costs as much as a block does.
 BLOCK = 512
-BLOCK_WITHOUT_COMPARISON = 2048
+BLOCK_WITHOUT_COMPARISON = 8192
 
 
 class Detector(nn.Module):
@@ -155,18 +156,18 @@ class Detector(nn.Module):
         """
         if not len(rows):
             return torch.zeros(0, dtype=torch.float64)
-        parts = []
-        with torch.inference_mode():
-            for start in range(0, len(rows), self.block):
-                seen = self.features(_filled(rows[start : start + self.block], self.block))
-                beside = {
-                    name: comparison(
-                        seen, None if own is None else _filled(own[name][start : start + self.block], self.block)
-                    )
-                    for name, comparison in self._comparisons()
-                }
-                parts.append(function(beside)[: len(rows) - start])
-        return torch.cat(parts)
+
+        @torch.inference_mode()
+        def block(start: int) -> Tensor:
+            some = slice(start, start + self.block)
+            seen = self.features(_filled(rows[some], self.block))
+            beside = {
+                name: comparison(seen, None if own is None else _filled(own[name][some], self.block))
+                for name, comparison in self._comparisons()
+            }
+            return function(beside)[: len(rows) - start]
+
+        return torch.cat(side_by_side(block, range(0, len(rows), self.block)))
 
 
 def _filled(rows: Tensor, size: int) -> Tensor:

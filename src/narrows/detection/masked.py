@@ -199,7 +199,7 @@ def _drawn_in(target: Tensor) -> Tensor:
 def _hidden(first: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
     """Hidden units (members, n, width) from the sums of the first layer."""
     h = F.silu(first)
-    return h + F.silu(torch.baddbmm(b1, h, w1))
+    return F.silu(torch.baddbmm(b1, h, w1)) + h
 
 
 def _normal(outputs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,4 +76,4 @@ class Scaling(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scale rows (n, f)."""
-        return SCALINGS[self.kind].curve((rows - self.low) / self.span)
+        return SCALINGS[self.kind].curve((rows - self.low).div_(self.span))
