@@ -114,7 +114,7 @@ def test_the_network_learns_what_a_line_misses():
     errors = []
     for epochs in (0, 40):
         model = imputing(
-            torch.from_numpy(np.where(random.random(rows.shape) < 0.1, np.nan, rows)), schema, epochs, rate=0.005
+            torch.from_numpy(np.where(random.random(rows.shape) < 0.1, np.nan, rows)), schema, epochs, rate=0.01
         )
         errors.append((imputed(model, asked)[0][:, 1] - asked.new_tensor(rows[:300, 1])).std().item())
     assert errors[0] > 1.2  # no line tells y from x: its deviation is 1.41
