@@ -146,7 +146,12 @@ def main() -> None:
     for section in (demo, kinds, speed, detection, imputation):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, _, rest = text.partition(opening)
-        text = f"{before}{opening}\n{section()}\n{closing}{rest.partition(closing)[2]}"
+        try:
+            written = section()
+        except FileNotFoundError as error:
+            print(f"{section.__name__} stays as it is: there is no record {error.filename}")
+            continue
+        text = f"{before}{opening}\n{written}\n{closing}{rest.partition(closing)[2]}"
     README.write_text(text)
 
 
