@@ -23,13 +23,14 @@ from torch.distributions import (
     Poisson,
 )
 
-from narrows.distributions import Flat, Point, divergence, divergence_by_unit, gumbel_argmax, sample
+from narrows.distributions import Flat, Point, divergence, divergence_by_unit
 from narrows.latents import Bernoulli as Bits
 from narrows.latents import Categorical as Symbols
 from narrows.latents import Gaussian
 from narrows.likelihoods.pixels import DiscretizedLogistic
 from narrows.likelihoods.reals import Spherical
 from narrows.noise import Noise
+from narrows.sampling import gumbel_argmax, sample
 from narrows.values import Terms
 
 DRAWS = 50_000

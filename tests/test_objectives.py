@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from narrows.distributions import Flat, Point, divergence, sample
+from narrows.distributions import Flat, Point, divergence
 from narrows.errors import InputError
 from narrows.latents import Bernoulli, Gaussian
 from narrows.latents import Point as PlainCode
 from narrows.noise import Noise
 from narrows.objectives import Elbo, Iwae
+from narrows.sampling import sample
 from narrows.values import Clock, Terms
 
 END = Clock.at_end()

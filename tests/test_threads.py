@@ -47,3 +47,31 @@ def test_an_error_is_passed_on_and_the_number_of_threads_put_back(threads):
     with pytest.raises(ValueError, match="place 0"):
         side_by_side(fail, range(3))
     assert torch.get_num_threads() == threads
+
+
+def test_callers_wait_for_each_other():
+    """Two at once, each of two pieces: never more pieces run than one call may run, and the number is put back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    running, most, guard = 0, 0, threading.Lock()
+
+    def work(place):
+        nonlocal running, most
+        with guard:
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.02)
+        with guard:
+            running -= 1
+        return torch.tensor(place)
+
+    try:
+        callers = [threading.Thread(target=side_by_side, args=(work, range(4))) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert most <= 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from narrows.data.schema import Schema
 from narrows.data.specimens import ROWS, Example, examples
-from narrows.distributions import sample
 from narrows.errors import InputError
 from narrows.inference import bounds, codes, reconstructed
 from narrows.model import Model, Recipe
 from narrows.noise import Noise
 from narrows.parts import Part, kinds, make
+from narrows.sampling import sample
 from narrows.values import Clock, table
 
 # Those a model is made of; others may be open in the registry beside them.

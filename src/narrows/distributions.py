@@ -1,4 +1,4 @@
-"""Distributions that torch does not have, and the two questions asked of every pair: a draw, and a divergence.
+"""Distributions that torch does not have, and the divergence of every pair; draws are in `narrows.sampling`.
 
 A deterministic code is a distribution too: `Point` puts all mass at one value and carries the price of that code;
 its divergence from the prior `Flat` *is* the price. So ``-log p(x|z) + KL(q, prior)`` is the loss of the basic, the
@@ -9,28 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import singledispatch
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import (
-    Bernoulli,
-    Categorical,
     Distribution,
-    Independent,
     Normal,
-    OneHotCategorical,
-    Poisson,
     kl_divergence,
     register_kl,
 )
 
-from narrows.noise import Noise
-
-# Half the step of float32 uniforms: a draw of exactly 0 stands for the values below the first step, not for an outcome
-# without limit.
-SMALLEST_UNIFORM = 2.0**-25
 # softplus(s + SHIFT) is 1 at s = 0, so that a code's training starts where posterior and prior agree.
 SHIFT = 0.5413248546129181
 SMALLEST_SCALE = 1e-4
@@ -229,114 +218,6 @@ def _by_number(q: DiagonalNormal | StandardNormal, p: DiagonalNormal | StandardN
 @register_kl(Point, Flat)
 def _price(q: Point, _: Flat) -> Tensor:
     return q.price
-
-
-def sample(q: Distribution, k: int, noise: Noise) -> Tensor:
-    """Draw ``k`` values of each example from ``q``, by a differentiable path where ``q`` has one.
-
-    Parameters
-    ----------
-    q : Distribution
-        Its last batch axis counts the examples.
-    k : int
-        Number of draws.
-    noise : Noise
-        The source of randomness.
-
-    Returns
-    -------
-    Tensor, shape (k, batch, event)
-    """
-    shape = (k, *q.batch_shape, *q.event_shape)
-    return draw(q, shape, len(q.batch_shape), noise)
-
-
-@singledispatch
-def draw(q: Distribution, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    """Rule for one kind of distribution behind `sample`; register one for every new kind.
-
-    Parameters
-    ----------
-    q : Distribution
-        What to draw from.
-    shape : sequence of int
-        Shape of the result.
-    rows : int
-        The axis of ``shape`` that counts the examples.
-    noise : Noise
-        The source of randomness.
-    """
-    raise TypeError(f"no rule to draw from {type(q).__name__}: register one with narrows.distributions.draw")
-
-
-@draw.register
-def _(q: Independent, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return draw(q.base_dist, shape, rows, noise)
-
-
-@draw.register
-def _(q: Point, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return q.value.expand(*shape)
-
-
-@draw.register
-def _(q: Normal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return torch.addcmul(q.loc, q.scale, noise.normal(shape, rows=rows))
-
-
-@draw.register
-def _(q: DiagonalNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return torch.addcmul(q.loc, q.scale, noise.normal(shape, rows=rows))
-
-
-@draw.register
-def _(q: FullNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    # L^-T of a standard normal draw has covariance (L L^T)^-1.
-    drawn = noise.normal(shape, rows=rows).permute(1, 2, 0)
-    return q.loc + torch.linalg.solve_triangular(q.factor.mT, drawn, upper=True).permute(2, 0, 1)
-
-
-@draw.register
-def _(q: StandardNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return noise.normal(shape, rows=rows)
-
-
-@draw.register
-def _(q: Bernoulli, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return (noise.uniform(shape, rows=rows) < q.probs).to(q.probs.dtype)
-
-
-@draw.register
-def _(q: Categorical, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return gumbel_argmax(q.logits, (*shape, q.logits.shape[-1]), rows, noise).to(q.logits.dtype)
-
-
-@draw.register
-def _(q: OneHotCategorical, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    picked = gumbel_argmax(q.logits, shape, rows, noise)
-    return torch.nn.functional.one_hot(picked, q.logits.shape[-1]).to(q.logits.dtype)
-
-
-@draw.register
-def _(q: Poisson, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    # By inversion, so that rows can share a draw: the smallest count of which P(X <= count) is above a uniform draw.
-    rate = q.rate.detach().double()
-    uniform = noise.uniform(shape, rows=rows).clamp_min(SMALLEST_UNIFORM)
-    low, high = torch.zeros_like(uniform, dtype=rate.dtype), (rate + 8 * rate.sqrt() + 20).ceil().expand(*shape)
-    for _ in range(int(high.max()).bit_length()):
-        middle = ((low + high) / 2).floor()
-        reached = torch.special.gammaincc(middle + 1, rate) > uniform
-        low, high = torch.where(reached, low, middle + 1), torch.where(reached, middle, high)
-    return high.to(q.rate.dtype)
-
-
-def gumbel_argmax(logits: Tensor, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    """Draw categories by the Gumbel trick: argmax of logits minus the log of an exponential draw.
-
-    ``shape`` includes the axis of the categories, the last one, over which the argmax is taken.
-    """
-    exponential = -torch.log1p(-noise.uniform(shape, rows=rows).clamp_min(SMALLEST_UNIFORM))
-    return (logits - exponential.log()).argmax(-1)
 
 
 def divergence(q: Distribution, p: Distribution) -> Tensor | None:

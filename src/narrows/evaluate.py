@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from narrows.baseline import Baseline, Typical
-from narrows.distributions import divergence_by_unit, sample
+from narrows.distributions import divergence_by_unit
 from narrows.errors import InputError, at_least
 from narrows.inference import clean_input, codes
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.persist import Fitted
 from narrows.records import Evaluation
+from narrows.sampling import sample
 
 CELLS_AT_ONCE = 4_000_000
 ROWS_AT_ONCE = 250

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from narrows.axes import Gradient, Latent, Objective
-from narrows.distributions import sample
 from narrows.noise import Noise
+from narrows.sampling import sample
 from narrows.values import Terms
 
 

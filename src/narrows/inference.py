@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from narrows.distributions import sample
 from narrows.errors import InputError, at_least
 from narrows.model import Model
 from narrows.noise import Noise
+from narrows.sampling import sample
 
 ROWS_AT_ONCE = 500
 CELLS_AT_ONCE = 4_000_000  # of large images fewer rows at once, so that memory does not grow with them

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from narrows.distributions import FullNormal, divergence, sample
+from narrows.distributions import FullNormal, divergence
 from narrows.errors import InputError
 from narrows.latents import FullGaussian, Gaussian
 from narrows.noise import Noise
+from narrows.sampling import sample
 
 CPU = torch.device("cpu")
 UNIT = Gaussian(1)

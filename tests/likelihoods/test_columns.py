@@ -7,7 +7,6 @@ from scipy import special, stats
 
 from narrows.data.schema import Column, Schema, mixed_schema
 from narrows.data.specimens import MIXED, examples
-from narrows.distributions import sample
 from narrows.errors import InputError
 from narrows.fit import fit
 from narrows.likelihoods import Columns
@@ -17,6 +16,7 @@ from narrows.noise import Noise
 from narrows.persist import load, save
 from narrows.plan import Plan
 from narrows.presets import choose
+from narrows.sampling import sample
 
 ROWS = next(example.values for example in examples() if example.schema is MIXED)
 K, N = 3, len(ROWS)

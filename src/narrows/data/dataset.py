@@ -11,19 +11,10 @@ import numpy as np
 
 from narrows.data.columns import Raw, is_frame, matched, raw_columns, table_of
 from narrows.data.kinds import checked_matrix
-from narrows.data.matrices import whole_and_large
+from narrows.data.matrices import array_of, finite, numeric, whole_and_large
 from narrows.data.schema import Schema, infer_schema, mixed_schema
-from narrows.data.wording import brief, short
+from narrows.data.wording import short
 from narrows.errors import InputError
-
-_SPOKEN = {
-    "U": "text",
-    "S": "bytes",
-    "O": "text among the numbers",
-    "M": "dates",
-    "m": "durations",
-    "c": "complex numbers",
-}
 
 
 @dataclass(frozen=True)
@@ -106,7 +97,7 @@ def from_array(
         found = _raw_frame(values, given, what, schema, keep_constants)
     else:
         found = _raw(values, given, what, schema)
-    found = dataclasses.replace(found, labels=None if labels is None else _array(labels, "the array of labels"))
+    found = dataclasses.replace(found, labels=None if labels is None else array_of(labels, "the array of labels"))
     return from_raw(found, kind=kind, source=source, schema=schema)
 
 
@@ -136,10 +127,10 @@ def _cells(found: Raw, kind: str | None, schema: Schema | None, what: str) -> tu
     if found.columns is not None:
         return found.values, schema or mixed_schema(found.columns)
     _refuse_no_examples(found.values, what)
-    cells = _numeric(found.values, what)
+    cells = numeric(found.values, what)
     if schema is not None and schema.columns is not None:
         return checked_matrix(cells, schema.columns, what), schema
-    cells = _finite(cells, found.names, what)
+    cells = finite(cells, found.names, what)
     if schema is None:
         schema = _inferred(cells, found.names, kind, what)
         cells = schema.from_user(cells)
@@ -158,7 +149,7 @@ def _raw_frame(
 
 def _raw(values: Any, names: tuple[str, ...] | None, what: str, schema: Schema | None) -> Raw:
     """An array with its names, columns in the wanted order."""
-    array = _array(values, what)
+    array = array_of(values, what)
     if array.ndim == 0:
         raise InputError(
             f"{what} is a {type(values).__name__}; give an array, a frame, a file's name or a named data set"
@@ -191,60 +182,6 @@ def _checked_names(names: tuple[str, ...], columns: int, what: str) -> tuple[str
             f"give each column one name"
         )
     return names
-
-
-def _array(values: Any, what: str) -> np.ndarray:
-    """A NumPy array of what holds numbers: lists, tensors (without importing torch), masked arrays."""
-    try:
-        if hasattr(values, "detach"):
-            values = values.detach().cpu().numpy()
-        if np.ma.is_masked(values):
-            # np.asarray would bare the numbers under the mask; a masked cell is a missing one.
-            values = np.ma.filled(values.astype(np.float64), np.nan)
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{what} is no regular array of numbers ({brief(error)}); give rows of equal length"
-        ) from error
-
-
-def _numeric(values: np.ndarray, what: str) -> np.ndarray:
-    """Booleans, integers and floats pass; objects only if they are numbers one by one."""
-    if values.dtype == object and not any(isinstance(cell, (str, bytes)) for cell in values.flat):
-        try:
-            return values.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{what} holds Python objects ({brief(error)}); give rows of equal length that hold nothing but numbers"
-            ) from error
-    if values.dtype.kind in "biuf":
-        return values
-    first = next((cell for cell in values.flat if isinstance(cell, (str, bytes))), values.flat[0])
-    raise InputError(
-        f"{what} holds {_SPOKEN.get(values.dtype.kind, values.dtype.name)} such as {short(first)} "
-        f"where numbers belong; drop them or write them as numbers"
-    )
-
-
-def _finite(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> np.ndarray:
-    """The cells, floats as float32, or a sentence that says where the first bad one is."""
-    if values.dtype.kind != "f":
-        return values
-    good = np.isfinite(values)
-    if not good.all():
-        where = np.unravel_index(int(np.argmin(good)), values.shape)
-        column = short(names[int(where[1])]) if names is not None else ", ".join(str(int(place)) for place in where[1:])
-        bad = good.size - int(good.sum())
-        raise InputError(
-            f"{what} holds NaN or infinite values in {bad} cell{'s' if bad > 1 else ''}, the first in row "
-            f"{int(where[0])}, column {column} (counted from 0): an array may hold no gaps; "
-            f"fill or drop them"
-        )
-    with np.errstate(over="ignore"):
-        single = values.astype(np.float32, copy=False)
-    if not np.isfinite(single).all():
-        raise InputError(f"{what} holds values up to {np.abs(values).max():.3g}, beyond 3.4e38; rescale the data")
-    return values if whole_and_large(values) else single
 
 
 def _inferred(values: np.ndarray, names: tuple[str, ...] | None, kind: str | None, what: str) -> Schema:

@@ -17,6 +17,7 @@ from narrows.detection.view import View
 from narrows.threads import side_by_side
 
 ROWS_AT_ONCE = 4096
+LOOKED_AT = 10_000  # training rows that views learn from
 # Rows scored at once: few where each is compared with many others, for one row costs as much as a block does.
 BLOCK = 512
 BLOCK_WITHOUT_COMPARISON = 8192
@@ -72,8 +73,9 @@ class Detector(nn.Module):
         that it would be among the k nearest of one is about k / n, and with k = 1 the promise holds as it is.
         """
         self.features.fit(rows.split(ROWS_AT_ONCE))
-        seen = torch.cat([self.features(chunk) for chunk in rows.split(ROWS_AT_ONCE)])
-        outside = {name: comparison.fit(seen, seed) for name, comparison in self._comparisons()}
+        chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:LOOKED_AT]
+        seen = torch.cat([self.features(rows[some]) for some in chosen.split(ROWS_AT_ONCE)])
+        outside = {name: comparison.fit(seen) for name, comparison in self._comparisons()}
         for name, view, tail in self._looks():
             tail.fit(view.fit(outside[name], seed))
         further = self.features(held_out)

@@ -11,8 +11,6 @@ from narrows.detection.scaling import Scaling
 from narrows.detection.search import References
 from narrows.errors import at_least
 
-OUTSIDE = 10_000
-
 
 @dataclass(frozen=True)
 class Near:
@@ -56,15 +54,13 @@ class Comparison(nn.Module):
         self.scale = Scaling(scaling)
         self.search = References()
 
-    def fit(self, rows: Tensor, seed: int) -> Near:
-        """Keep references out of features (n, f); return training rows beside the nearest other ones."""
-        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:OUTSIDE]
-        chosen = rows[order]
-        self.scale.fit(chosen)
-        scaled = self.scale(chosen)
-        kept = min(self.references, len(chosen))
+    def fit(self, rows: Tensor) -> Near:
+        """Keep references, the first of features (n, f) in no order; return these rows beside the nearest others."""
+        self.scale.fit(rows)
+        scaled = self.scale(rows)
+        kept = min(self.references, len(rows))
         self.search.fit(scaled[:kept])
-        own = torch.arange(len(chosen))
+        own = torch.arange(len(rows))
         own[kept:] = -1
         return self._beside(scaled, None if kept == 1 else own)
 

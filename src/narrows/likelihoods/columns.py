@@ -12,10 +12,10 @@ from torch.distributions import Distribution
 
 from narrows.axes import Likelihood, usual_likelihood
 from narrows.data.schema import Column, Schema
-from narrows.distributions import draw
 from narrows.errors import unknown
 from narrows.likelihoods.laws import LAWS, NUMERIC, Law, Symbols, mixture_mean
 from narrows.noise import Noise
+from narrows.sampling import draw
 from narrows.values import Finding
 
 

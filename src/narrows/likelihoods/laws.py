@@ -14,10 +14,10 @@ from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from narrows.data.schema import Column
-from narrows.distributions import draw, gumbel_argmax
 from narrows.likelihoods.counts import counts
 from narrows.likelihoods.reals import FLOOR_REACHED, SMALLEST_SIGMA
 from narrows.noise import Noise
+from narrows.sampling import draw, gumbel_argmax
 from narrows.values import Finding
 
 LEAST_FREEDOM = 2.0

@@ -11,9 +11,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, so
 
 from narrows.axes import Likelihood, usual_likelihood
 from narrows.data.schema import Schema
-from narrows.distributions import draw, gumbel_argmax
 from narrows.errors import at_least
 from narrows.noise import Noise
+from narrows.sampling import draw, gumbel_argmax
 
 
 class Bernoulli(Likelihood, kind="bernoulli"):

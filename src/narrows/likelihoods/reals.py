@@ -12,9 +12,9 @@ from torch.distributions import Distribution
 
 from narrows.axes import Likelihood
 from narrows.data.schema import Schema
-from narrows.distributions import draw
 from narrows.errors import at_least
 from narrows.noise import Noise
+from narrows.sampling import draw
 from narrows.values import Finding
 
 SMALLEST_SIGMA = 1e-3

@@ -44,9 +44,6 @@ class Factors(Mlp, kind="factors"):
     gap: Tensor
     tells: Tensor
 
-    def __init__(self, width: int = 256, depth: int = 2, residual: bool = False) -> None:
-        super().__init__(width, depth, residual)
-
     def refuses(self, schema: Schema) -> str | None:
         """Data in which no cell is ever missing."""
         if schema.columns is not None:
