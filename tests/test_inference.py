@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from narrows import inference
-from narrows.data.schema import infer_schema
+from narrows.data.schema import Column, infer_schema, mixed_schema
 from narrows.data.specimens import MIXED, examples
 from narrows.errors import InputError
 from narrows.evaluate import evaluate
@@ -233,6 +233,9 @@ def test_many_fillings_have_the_mean_and_spread_of_the_one_and_a_row_has_its_own
     rows = next(example.values for example in examples() if example.schema is MIXED)
     plan = Plan(epochs=2, batch_size=4, validation=0.0, device="cpu", precision="float32")
     model = fit(rows.numpy(), MIXED, "imputing", {"network.width": 8, "latent.size": 3}, plan).model
+    # Seven rows have a range that most draws are beyond.
+    model.transform.lowest.fill_(-torch.inf)
+    model.transform.highest.fill_(torch.inf)
     filled, spread = imputed(model, rows, 4000)
     drawn = imputations(model, rows, 4000)
     assert drawn.shape == (len(rows), 4000, 6)
@@ -248,6 +251,25 @@ def test_many_fillings_have_the_mean_and_spread_of_the_one_and_a_row_has_its_own
         if column.categories:
             assert drawn[..., place][gaps[:, place]].max() < len(column.categories)
     torch.testing.assert_close(imputations(model, rows[4:5], 4000), drawn[4:5], rtol=1e-4, atol=1e-4)
+
+
+def test_gaps_are_filled_within_the_range_of_what_training_rows_hold():
+    rng = np.random.default_rng(0)
+    size = rng.exponential(size=400)
+    values = np.stack([size, 2 * size + 0.1 * rng.normal(size=400), -size], 1).astype(np.float32)
+    schema = mixed_schema(tuple(Column(name, "numeric") for name in "abc"))
+    plan = Plan(epochs=3, device="cpu", precision="float32")
+    model = fit(values, schema, "imputing", {"network.width": 8, "latent.size": 2}, plan).model
+    assert model.transform.lowest.tolist() == values.min(0).tolist()
+    assert model.transform.highest.tolist() == values.max(0).tolist()
+    model.transform.lowest.copy_(torch.tensor([0.5, 1.0, -0.6]))
+    model.transform.highest.copy_(torch.tensor([0.6, 1.1, -0.5]))
+    outside = torch.tensor([[1e3, torch.nan, torch.nan], [torch.nan, -1e3, torch.nan]])
+    filled, _ = imputed(model, outside)
+    torch.testing.assert_close(filled, torch.tensor([[1e3, 1.1, -0.6], [0.5, -1e3, -0.5]]))
+    for drawn in imputations(model, outside, 50).unbind(1):
+        assert torch.equal(drawn[~outside.isnan()], torch.tensor([1e3, -1e3]))
+        assert torch.equal(drawn, model.transform.within(drawn).where(outside.isnan(), outside))
 
 
 def test_only_tables_with_gaps_are_filled_many_times():

@@ -94,7 +94,7 @@ def imputed(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> tuple[
     """Fill the gaps of raw rows of a mixed table (n, c), each from the observed cells of its row.
 
     A number becomes its mean, a category its most probable value, over draws z of q(z | row) that all rows share. A
-    deterministic code is its own only draw.
+    deterministic code is its own only draw. No number is below or above all that training rows have in its column.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def imputed(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> tuple[
     filled : Tensor, shape (n, c)
         Raw rows, observed cells as they were.
     spread : Tensor, shape (n, c)
-        Standard deviation of each filled number given the observed cells, in raw units; 0 elsewhere.
+        Standard deviation of the law of each filled number given the observed cells, in raw units; 0 elsewhere. It
+        does not know of the range.
 
     Raises
     ------
@@ -131,6 +132,7 @@ def imputations(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> Te
     """Fill the gaps of raw rows of a mixed table (n, c) many times, by draws from p(gaps | observed cells).
 
     One code is drawn for all gaps of a row, so that its filled cells go together (multiple imputation, Rubin 1987).
+    What is drawn beyond the range that training rows have in a column becomes its end.
 
     Parameters
     ----------
@@ -176,8 +178,9 @@ def _from_observed(model: Model, values: Tensor, k: int, fill: Callable[[Tensor,
 
 
 def _filled(model: Model, raw: Tensor, x: Tensor) -> Tensor:
-    """Raw rows (n, c), their gaps from x (..., n, c) in the target unit."""
-    return torch.where(raw.isnan(), model.transform.inverse(x).to(raw.dtype), raw)
+    """Raw rows (n, c), their gaps from x (..., n, c) in the target unit, within the range of what was observed."""
+    cells: Tensor = model.transform.within(model.transform.inverse(x))  # type: ignore[operator]
+    return torch.where(raw.isnan(), cells.to(raw.dtype), raw)
 
 
 def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:

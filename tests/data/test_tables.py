@@ -163,6 +163,14 @@ def test_odd_but_good_columns(tmp_path: Path) -> None:
         }
     )
     assert read(table).values.tolist() == [[1.25, 3, 2.0**60, 0.5], [2.5, 4, 1, 1.5]]
+    flags = "".join(f"{i / 8},{'true' if i % 3 else 'false'}\n" for i in range(40))
+    for data in (
+        read(text(tmp_path, "a,b\n" + flags, "u.csv")),
+        read(pa.table({"a": [i / 8 for i in range(40)], "b": [i % 3 > 0 for i in range(40)]})),
+    ):
+        assert [column.kind for column in data.schema.columns] == ["numeric", "binary"]
+        assert data.schema.columns[1].categories == ("false", "true")
+        assert data.values[:4].tolist() == [[0, 0], [0.125, 1], [0.25, 1], [0.375, 0]]
     assert read(pa.table({"a": pa.array([1, 2], pa.uint8()), "b": pa.array([3, 4], pa.uint8())})).schema.levels == 256
     assert read(pa.table({"a": [True, False]})).schema.values == "binary"
 

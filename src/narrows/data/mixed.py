@@ -31,6 +31,8 @@ class MixedTransform(nn.Module):
 
     binarize: Binarize = "none"
     scale: Tensor
+    lowest: Tensor
+    highest: Tensor
     is_numeric: Tensor
     is_symbol: Tensor
 
@@ -40,6 +42,8 @@ class MixedTransform(nn.Module):
         self.features = Features(schema)
         self.moments = Moments(schema.size)
         self.register_buffer("scale", torch.ones(schema.shape))
+        self.register_buffer("lowest", torch.full(schema.shape, torch.inf))
+        self.register_buffer("highest", torch.full(schema.shape, -torch.inf))
         rules = [RULES[column.kind] for column in schema.columns or ()]
         masks = {"is_numeric": [rule.real for rule in rules], "is_symbol": [rule.symbols for rule in rules]}
         for name, mask in masks.items():
@@ -84,6 +88,8 @@ class MixedTransform(nn.Module):
         """Take the statistics of all rows (n, c), given as one tensor or in chunks, and forget earlier ones."""
         self.moments.clear()
         self.features.clear()
+        self.lowest.fill_(torch.inf)
+        self.highest.fill_(-torch.inf)
         for rows in values.split(ROWS_AT_ONCE) if isinstance(values, Tensor) else values:
             self.update(rows)
 
@@ -93,6 +99,8 @@ class MixedTransform(nn.Module):
         self.features.update(rows)
         self.moments.add(rows)
         self.scale.copy_(torch.where(self.is_numeric, self.moments.spread, 1.0))
+        self.lowest.copy_(torch.minimum(self.lowest, rows.nan_to_num(torch.inf).amin(0)))
+        self.highest.copy_(torch.maximum(self.highest, rows.nan_to_num(-torch.inf).amax(0)))
 
     def forward(self, raw: Tensor, noise: Noise | None = None) -> Batch:
         """Raw rows (n, c) -> target and clean features."""
@@ -103,6 +111,10 @@ class MixedTransform(nn.Module):
     def inverse(self, x: Tensor) -> Tensor:
         """Target unit -> raw unit, for example for the mean of p(x | z)."""
         return x * self.scale + self.shift.to(x.dtype)
+
+    def within(self, raw: Tensor) -> Tensor:
+        """Raw cells (..., c), none below or above all observed ones of its column."""
+        return torch.minimum(torch.maximum(raw, self.lowest), self.highest)
 
     def comparable(self, x: Tensor) -> Tensor:
         """Numbers in standard deviations of their column; NaN for categories, which have no differences."""

@@ -130,7 +130,7 @@ class Denoising(View, kind="denoising"):
         """What each feature adds, (n, f)."""
         mean, log_variance = _rebuilt(x, self._weights())
         # In place: a pass over memory costs as much as a matrix product here.
-        squares = mean.sub_(x).clamp_(-FAR, FAR).square_()
+        squares = (mean - x).clamp_(-FAR, FAR).square_()
         return torch.addcmul(log_variance, squares, log_variance.neg().exp_()).add_(LOG_RANGE)
 
     def _standard(self, rows: Tensor) -> Tensor:
@@ -150,5 +150,5 @@ def _rebuilt(x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     h = x.clamp(-LIMIT, LIMIT)
     for layer in range(3):
         h = torch.addmm(weights[2 * layer + 1], h, weights[2 * layer]).relu_()
-    (to_mean, to_spread), (mean, spread) = weights[6].chunk(2, 1), weights[7].chunk(2)
-    return torch.addmm(mean, h, to_mean), torch.addmm(spread, h, to_spread).clamp(-LOG_RANGE, LOG_RANGE)
+    mean, log_variance = torch.addmm(weights[7], h, weights[6]).chunk(2, 1)
+    return mean, log_variance.clamp(-LOG_RANGE, LOG_RANGE)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import torch
 from torch import Tensor, nn
 
-SPARE = 3  # candidates beyond those wanted: a matrix product in float32 may misplace near ties
+SPARE = 2  # candidates beyond those wanted: a matrix product in float32 may misplace near ties
 HANDICAP = 1e-4
 CELLS_AT_ONCE = 4_000_000
 COLUMNS_PER_CANDIDATE = 64  # from so many on, the k largest are found by a heap in one pass
+
+_room = threading.local()
 
 
 class References(nn.Module):
@@ -78,24 +81,40 @@ class References(nn.Module):
         means = []
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size] - self.centre
-            found = self._differences(chunk, candidates, wanted, None if own is None else own[start : start + size])
+            places = self._places(chunk, candidates, wanted, None if own is None else own[start : start + size])
             if shift:
-                copied = (found[:, 0].abs().amax(1) == 0)[:, None, None]
-                found = torch.where(copied, found[:, wanted - k :], found[:, :k])
-            means.append(found.mean(1))
+                copied = (chunk == self._picked(places[:, :1])[:, 0]).all(1, keepdim=True)
+                places = torch.where(copied, places[:, wanted - k :], places[:, :k])
+            means.append(chunk.double() - self._picked(places).double().mean(1))
         return torch.cat(means)
 
-    def _differences(self, rows: Tensor, candidates: int, wanted: int, own: Tensor | None) -> Tensor:
-        """Rows minus so many of their nearest references (n, wanted, f), the nearest first."""
-        closeness = torch.addmm(self.offsets, rows, self.rows.T)
+    def _places(self, rows: Tensor, candidates: int, wanted: int, own: Tensor | None) -> Tensor:
+        """Places of so many nearest references (n, wanted), the nearest first."""
+        closeness = _kept_room(len(rows), self.rows)
+        torch.addmm(self.offsets, rows, self.rows.T, out=closeness)
         if own is not None:
             at = (own >= 0).nonzero().flatten()
             closeness[at, own[at]] = -torch.inf
         places = _largest(closeness, candidates)
-        differences = rows[:, None].double() - self.rows[places]
-        far = 0.5 * differences.square().sum(2) + self.handicap[places]
-        order = far.topk(wanted, dim=1, largest=False).indices
-        return differences.gather(1, order[:, :, None].expand(-1, -1, rows.shape[1]))
+        far = 0.5 * (rows[:, None].double() - self._picked(places)).square().sum(2) + self.handicap[places]
+        return places.gather(1, far.topk(wanted, dim=1, largest=False).indices)
+
+    def _picked(self, places: Tensor) -> Tensor:
+        """References (n, k, f) at places (n, k)."""
+        return self.rows.index_select(0, places.flatten()).unflatten(0, places.shape)
+
+
+def _kept_room(n: int, references: Tensor) -> Tensor:
+    """Room for what n rows have with each reference (n, r), the same one for every block of a thread.
+
+    The system takes longer to hand out new room of that size than the product takes to fill it.
+    """
+    kept: Tensor | None = getattr(_room, "cells", None)
+    cells = n * len(references)
+    if kept is None or len(kept) < cells or kept.device != references.device:
+        with torch.inference_mode(False):
+            kept = _room.cells = references.new_empty(cells)
+    return kept[:cells].view(n, len(references))
 
 
 def _largest(values: Tensor, k: int) -> Tensor:
@@ -105,10 +124,10 @@ def _largest(values: Tensor, k: int) -> Tensor:
     are looked through, and all else is one maximum.
     """
     n, r = values.shape
-    columns = COLUMNS_PER_CANDIDATE * k
-    height = r // columns
+    height = r // (COLUMNS_PER_CANDIDATE * k)
     if height < 2:
         return values.topk(k, dim=1, sorted=False).indices
+    columns = r // height
     tops = values[:, : height * columns].unflatten(1, (height, columns)).amax(1).topk(k, dim=1, sorted=False).indices
     places = tops[:, None, :] + columns * torch.arange(height, device=values.device)[None, :, None]
     places = torch.cat([places.flatten(1), torch.arange(height * columns, r, device=values.device).expand(n, -1)], 1)

@@ -96,20 +96,25 @@ class Factors(Mlp, kind="factors"):
         # In float64, for columns that nearly repeat each other make the precision ill-conditioned.
         fitted = FactorAnalysis(self.loadings.double(), self.offset.double(), self.noise.double())
         mean, factor = fitted.posterior(seen.double().where(observed, torch.nan))
-        filled = torch.where(observed | ~self.tells, seen, fitted.expected(mean).to(seen.dtype))
+        filled = torch.where(observed | ~self.tells, seen, fitted.expected(mean).to(seen.dtype).clamp(-LIMIT, LIMIT))
         mean, factor = mean.to(seen.dtype), factor.to(seen.dtype)
-        moved, narrowed = self.encoder(torch.cat([filled, mean], 1)).to(seen.dtype).chunk(2, 1)
+        moved, narrowed = self.encoder(torch.cat([filled, _bounded(mean)], 1)).to(seen.dtype).chunk(2, 1)
         return FullNormal(mean + moved, factor * narrowed.exp().unsqueeze(1)).numbers()
 
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (m, code) to likelihood parameters (m, outputs)."""
         with torch.autocast(z.device.type, enabled=False):  # what is left of a column that others tell is small
             out: Tensor = self.linear(z)
-        return out + self.decoder(z)
+        return out + self.decoder(_bounded(z))
 
     def _observed(self, seen: Tensor) -> Tensor:
         """Which features (n, f) tell of a cell that is there."""
         return self.tells & (seen[:, self.gap] == 0)
+
+
+def _bounded(z: Tensor) -> Tensor:
+    """Codes as the networks see them: what they learnt of usual ones they must not carry on to extreme ones."""
+    return LIMIT * torch.tanh(z / LIMIT)
 
 
 def _ending_in_zeros(side: nn.Sequential) -> nn.Sequential:
