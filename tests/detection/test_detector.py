@@ -46,7 +46,7 @@ def mixed(n=300, seed=0):
     return cells.astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=["vector", "mixed", "images", "contaminated"])
+@pytest.fixture(scope="module", params=["vector", "mixed", "images", "contaminated", "fast"])
 def fitted(request):
     if request.param == "images":
         values = np.random.default_rng(0).integers(0, 256, (120, 6, 5), dtype=np.uint8)
@@ -54,7 +54,8 @@ def fitted(request):
         return fit_detector(schema.from_user(values), schema), schema.from_user(values)
     values = table() if request.param == "vector" else mixed()
     schema = infer_schema(values) if request.param == "vector" else MIXED
-    return fit_detector(values, schema, contaminated=request.param == "contaminated"), values
+    preset = "detector-fast" if request.param == "fast" else "detector"
+    return fit_detector(values, schema, preset, contaminated=request.param == "contaminated"), values
 
 
 def test_contributions_add_up_to_the_score(fitted):

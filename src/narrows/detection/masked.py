@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from narrows.detection.near import Near
 from narrows.detection.view import REFERENCES, View
@@ -22,6 +21,7 @@ CELLS = 400  # features up to which the full number of updates is made; fewer be
 FEWEST_UPDATES = 50
 BATCH = 256
 ROWS_AT_ONCE = 512
+LANES = 8  # numbers in the widest registers, halved
 MEMBERS = 4  # networks, groups of features, and folds of the rows
 
 
@@ -67,9 +67,10 @@ class Masked(View, kind="masked"):
         self.width = width
         self.updates = updates
         self.keep = keep
-        # In float64, though trained in float32: a row's score must not depend on where in a batch it stands.
-        for name in ("centre", "spread", "unit", "least", "w0", "w1", "w2", "b0", "b1", "b2"):
+        for name in ("centre", "spread", "unit", "least"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
+        for name in ("w0", "w1", "w2", "b0", "b1", "b2"):
+            self.register_buffer(name, torch.zeros(0))
         self.register_buffer("position", torch.zeros(0, dtype=torch.int64))
 
     def fit(self, near: Near, seed: int) -> Tensor:
@@ -140,7 +141,7 @@ class Masked(View, kind="masked"):
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 5.0)
             optimizer.step()
-        return [weight.detach().double() for weight in weights]
+        return [weight.detach() for weight in weights]
 
     def _least(self, losses: Tensor) -> Tensor:
         """1 for the rows that are kept, those with the least losses (members, n), and 0 for others, (members, n, 1)."""
@@ -170,22 +171,27 @@ class Masked(View, kind="masked"):
         self.w0 = torch.cat([of_context, of_shown * seen], 1).transpose(0, 1).flatten(1)
         self.b0 = (b0 + (of_seen * seen).sum(1, keepdim=True)).flatten()
         self.w1, self.b1 = w1, b1
-        # Groups are filled up to one size with feature 0, so that one batched product serves all.
+        # Groups are filled up to one size with feature 0, so that one batched product serves all: to a size of which
+        # products in float32 are the same wherever in a block a row stands.
         places = [(groups == group).nonzero().flatten() for group in range(MEMBERS)]
-        filled = pad_sequence(places, batch_first=True)
+        size = LANES * -(-max(len(place) for place in places) // LANES)
+        filled = torch.stack([F.pad(place, (0, size - len(place))) for place in places])
         both = torch.cat([filled, filled + features], 1)[:, None]
         self.w2, self.b2 = w2.gather(2, both.expand(-1, self.width, -1)), b2.gather(2, both)
         # Where among the outputs, group after group, each feature is judged.
         position = torch.zeros(features, dtype=torch.int64)
         for group, place in enumerate(places):
-            position[place] = group * filled.shape[1] + torch.arange(len(place))
+            position[place] = group * size + torch.arange(len(place))
         self.position = position
 
     def _judged(self, context: Tensor, target: Tensor) -> Tensor:
         """What each feature adds, (n, f)."""
-        inputs = torch.cat([context, _drawn_in(target)], 1)
+        inputs = torch.cat([context, _drawn_in(target)], 1).float()
         first = torch.addmm(self.b0, inputs, self.w0).unflatten(1, (MEMBERS, self.width)).transpose(0, 1)
-        outputs = torch.baddbmm(self.b2, _hidden_in_place(first, self.w1, self.b1), self.w2)
+        # In place: room for each step would take as long to get as the step itself.
+        h = F.silu(first, inplace=True)
+        h = F.silu(torch.baddbmm(self.b1, h, self.w1), inplace=True).add_(h)
+        outputs = torch.baddbmm(self.b2, h, self.w2).double()
         mean, spread = (part.transpose(0, 1).flatten(1)[:, self.position] for part in outputs.chunk(2, -1))
         mean, variance = _normal(torch.cat([mean, spread], 1), self.least)
         return (target - mean).square() / variance + (variance / self.least).log()
@@ -200,17 +206,6 @@ def _hidden(first: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
     """Hidden units (members, n, width) from the sums of the first layer."""
     h = F.silu(first)
     return F.silu(torch.baddbmm(b1, h, w1)) + h
-
-
-def _hidden_in_place(first: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
-    """The same without a gradient: room for each step of it would take as long to get as the step itself."""
-    h = _silu_(first)
-    return _silu_(torch.baddbmm(b1, h, w1)).add_(h)
-
-
-def _silu_(sums: Tensor) -> Tensor:
-    # Sums keep their precision; of a unit float32 is enough, and several times as fast.
-    return sums.copy_(F.silu(sums.float(), inplace=True))
 
 
 def _normal(outputs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
