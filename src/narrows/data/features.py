@@ -172,7 +172,7 @@ class Features(nn.Module):
     def _scaled(self, numbers: Tensor) -> Tensor:
         scale = self.scale[:, None].double()
         if self.scaling == "standard":
-            return (numbers - self.moments.mean[:, None]).div_(scale)
+            return torch.addcmul(-self.moments.mean[:, None] / scale, numbers, 1 / scale)
         lined = numbers.transpose(0, 1)
         return _rank_normal(lined.flatten(1), self.knots, scale).view(lined.shape).transpose(0, 1)
 
