@@ -51,7 +51,7 @@ class Denoising(View, kind="denoising"):
         references: int = 0,
         k: int = 0,
         weight: float = 1.0,
-        width: int = 64,
+        width: int = 48,
         code: int = 32,
         updates: int = 1000,
     ) -> None:

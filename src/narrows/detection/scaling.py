@@ -81,4 +81,4 @@ class Scaling(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Scale rows (n, f)."""
         measure, curve = SCALINGS[self.kind]
-        return curve(rows if measure is None else (rows - self.low).div_(self.span))
+        return curve(rows if measure is None else torch.addcmul(-self.low / self.span, rows, 1 / self.span))
