@@ -69,6 +69,12 @@ class Network(Part, axis="network"):
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why this network cannot give such codes; None if it can."""
+        if latent.size:
+            return None
+        return f"network {self.kind} gives codes, and latent {latent.kind} has none; take network=none, or latent=point"
+
+    def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
+        """Return a sentence that says why this network cannot give what the likelihood wants; None if it can."""
         return None
 
 
@@ -96,6 +102,11 @@ class Latent(Part, axis="latent"):
     def n_params(self) -> int:
         """Numbers that the encoder gives for each example."""
         return self.size
+
+    @property
+    def bounds(self) -> bool:
+        """Whether what a code costs is a length in nats, so that the elbo bounds log p(x): codes drawn, or none."""
+        return self.random or not self.size
 
     @abstractmethod
     def posterior(self, h: Tensor) -> Distribution:

@@ -37,9 +37,9 @@ Check = Callable[[], None]
 RATE = 1e-3
 # Values that keep a check short, by the name of the parameter.
 SMALL = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
-SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8}
+SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8, "reach": 1}
 # Settings that change what a kind does; each flag is turned over as well.
-CHANGES = {"samples": 2, "components": 2}
+CHANGES = {"samples": 2, "components": 2, "told": 0}
 LONGEST_SENTENCE = 320
 _variants: dict[type[Part], list[Part]] = {}
 WAY_OUT = re.compile(r"\b(take|say|give|leave|set|train|binarise)\b")

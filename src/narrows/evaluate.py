@@ -54,7 +54,7 @@ def evaluate(fitted: Fitted, values: Tensor, *, draws: int = 0, seed: int = 0) -
     weighed = log_likelihood(model, values, draws, seed) if draws else None
     used = model.latent.used(codes(model, values)) if len(values) > 1 else None
     bits = 1 / (observed_cells(values) * math.log(2))
-    has_bound = model.latent.random
+    has_bound = model.latent.bounds
     return Evaluation(
         rows=len(values),
         cells=model.schema.size,

@@ -203,7 +203,7 @@ def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:
         If the model has no prior to draw codes from.
     """
     at_least("n", n, 1)
-    if not model.latent.random:
+    if not model.latent.bounds:
         raise InputError(
             f"{model.latent.kind} codes have no distribution to draw new ones from; train preset variational"
         )

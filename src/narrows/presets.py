@@ -101,6 +101,12 @@ PRESETS: Mapping[str, Preset] = {
             {"latent": "gaussian", "corruption": {"kind": "gaussian", "sigma": 0.3}},
         ),
         Preset(
+            "compressor",
+            "images told pixel by pixel from their neighbours: the fewest bits",
+            "Salimans et al. 2017; Schirrmeister et al. 2020",
+            {"network": "none", "latent": "none", "likelihood": {"kind": "local", "told": 0}},
+        ),
+        Preset(
             "imputing",
             "gaps in tables filled: factor analysis, and a network that learns what it misses",
             "Rubin and Thayer 1982; Ivanov et al. 2019",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import singledispatch
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, OneHotCategorical, Poisson
 
-from narrows.distributions import DiagonalNormal, FullNormal, Point, StandardNormal
+from narrows.distributions import DiagonalNormal, Flat, FullNormal, Point, StandardNormal
 from narrows.noise import Noise
 
 # Half the step of float32 uniforms: a draw of exactly 0 stands for the values below the first step, not for an outcome
@@ -63,6 +64,13 @@ def _(q: Independent, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 @draw.register
 def _(q: Point, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
     return q.value.expand(*shape)
+
+
+@draw.register
+def _(q: Flat, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    if math.prod(q.event_shape):
+        raise TypeError("the flat prior cannot be sampled")
+    return torch.zeros(*shape, device=noise.generator.device)  # of the empty code there is but one
 
 
 @draw.register

@@ -30,10 +30,8 @@ def test_every_listed_choice_is_one_that_set_takes(here, done):
         assert row["preset"] in {**PRESETS, **DETECTORS}
         assert row["take it for"]
         assert row["source"]
-        if row["preset"] in PRESETS and row["preset"] not in (
-            "convolutional",
-            "imputing",
-        ):  # of images and of mixed tables
+        # Those of images that are large, of mixed tables, and without a network, are left out.
+        if row["preset"] in PRESETS and row["preset"] not in ("convolutional", "imputing", "compressor"):
             choices = ["--set", *row["choices"].split(), "network=mlp", "network.width=8"]
             done("train", "digits", "-o", "m.safetensors", "--minutes", "0.0001", *choices)
 

@@ -1,8 +1,19 @@
 """Codes and what they cost: the latent axis."""
 
 from narrows.latents.discrete import Bernoulli, Categorical
-from narrows.latents.exact import L1, KlSparse, Point, TopK
+from narrows.latents.exact import L1, KlSparse, Nothing, Point, TopK
 from narrows.latents.gaussian import FullGaussian, Gaussian
 from narrows.latents.vector import VectorQuantized
 
-__all__ = ["L1", "Bernoulli", "Categorical", "FullGaussian", "Gaussian", "KlSparse", "Point", "TopK", "VectorQuantized"]
+__all__ = [
+    "L1",
+    "Bernoulli",
+    "Categorical",
+    "FullGaussian",
+    "Gaussian",
+    "KlSparse",
+    "Nothing",
+    "Point",
+    "TopK",
+    "VectorQuantized",
+]

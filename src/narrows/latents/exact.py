@@ -44,6 +44,23 @@ class Point(_Exact, kind="point"):
         return distributions.Point(h, h.new_zeros(h.shape[0]))
 
 
+class Nothing(_Exact, kind="none"):
+    """No code at all, at no price: what is left is the likelihood alone, and minus the elbo is exactly -ln p(x).
+
+    For likelihoods that tell cells from each other; under the others every row would be told alike.
+    """
+
+    size = 0
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at the empty code."""
+        return distributions.Point(h, h.new_zeros(h.shape[0]))
+
+    def used(self, codes: Tensor) -> Tensor:
+        """Nothing, of no unit."""
+        return torch.zeros(0, dtype=torch.bool)
+
+
 class L1(_Exact, kind="l1"):
     """Non-negative codes that pay for their size: z = relu(h), price = weight * sum_j |z_j| nats.
 

@@ -70,7 +70,7 @@ def _(q: Bits, shape: tuple[int, ...], rows: int, noise: Noise) -> Tensor:
     return (noise.uniform(shape, rows=rows) < q.mean).to(q.logits.dtype)
 
 
-class _Levels(Likelihood):
+class Levels(Likelihood):
     """What the likelihoods of 3 to 256 levels share."""
 
     levels: int
@@ -89,7 +89,7 @@ class _Levels(Likelihood):
         self.levels = schema.levels
 
 
-class Categorical(_Levels, kind="categorical"):
+class Categorical(Levels, kind="categorical"):
     """Each cell one of L unordered levels: p(x_i = l | z) = softmax_l(decoder output).
 
     It can fit any distribution over the levels, and knows nothing of their order: L numbers a cell.
@@ -119,7 +119,7 @@ class _OrderedCategorical(distributions.Categorical):
         return self.probs @ torch.arange(self.logits.shape[-1], dtype=self.probs.dtype, device=self.probs.device)
 
 
-class Logistic(_Levels, kind="logistic"):
+class Logistic(Levels, kind="logistic"):
     """A logistic density, or a mixture of them, cut into the levels 0..L-1 (Salimans et al. 2017, section 2.1).
 
     p(x = l) = sum_c pi_c [F((l + 1/2 - mu_c) / s_c) - F((l - 1/2 - mu_c) / s_c)] with the logistic F; level 0 takes the
