@@ -106,6 +106,8 @@ def finite(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> np.n
         )
     with np.errstate(over="ignore"):
         single = values.astype(np.float32, copy=False)
-    if single is not values and not np.isfinite(single).all():
+    if single is values:
+        return values
+    if not np.isfinite(single).all():
         raise InputError(f"{what} holds values up to {np.abs(values).max():.3g}, beyond 3.4e38; rescale the data")
     return values if whole_and_large(values) else single

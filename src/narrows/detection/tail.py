@@ -53,9 +53,9 @@ class Tail(nn.Module):
         """Nats of scores (n,), float64; it never falls as the score rises."""
         s = scores.double()
         after = torch.searchsorted(self.knots, s.contiguous()).clamp(1, KNOTS - 1)
-        low, high = self.knots[after - 1], self.knots[after]
+        low, high = self.knots.index_select(0, after - 1), self.knots.index_select(0, after)
         share = ((s - low) / (high - low).clamp_min(1e-300)).clamp(0, 1)
-        within = torch.lerp(self.nats[after - 1], self.nats[after], share)
+        within = torch.lerp(self.nats.index_select(0, after - 1), self.nats.index_select(0, after), share)
         ceiling = -math.log(1 - BEND)
         over = (s - self.bend).clamp_min(0) / self.width
         beyond = torch.log1p(self.shape * over) / self.shape if self.shape > EXPONENTIAL else over
