@@ -10,7 +10,8 @@ Everyone but narrows, which scales by itself, gets columns standardised with the
 
 needs ``pip install pyod`` beside narrows. Each figure is kept in ``results/anomaly_<protocol>.jsonl`` as soon as it is
 there, so a run that was stopped goes on; the summary is recorded in ``results/anomaly_<protocol>.json``, and mean
-ranks are drawn in ``docs/pictures/anomaly_<protocol>.png``.
+ranks are drawn in ``docs/pictures/anomaly_<protocol>.png``. With ``--cap 10000``, training rows at most and five times
+as many test rows, the names end in ``_capped``.
 """
 
 from __future__ import annotations
@@ -259,9 +260,10 @@ def main() -> None:
     figures = {**summary(rows, options.contenders), "cap": options.cap, "every": rows}
     ranks = {name: entry["auroc_mean_rank"] for name, entry in figures["means"].items()}
     title = f"Mean rank by AUROC, protocol {options.protocol}, {figures['sets']} sets"
-    draw(ranks, figures["sets"], title, ROOT / "docs" / "pictures" / f"anomaly_{options.protocol}.png")
+    name = f"anomaly_{options.protocol}" + "_capped" * bool(options.cap)
+    draw(ranks, figures["sets"], title, ROOT / "docs" / "pictures" / f"{name}.png")
     protocol = f"{options.protocol}, seeds {SEEDS}, cap {options.cap or 'none'}; see the head of benchmarks/anomaly.py"
-    record(f"anomaly_{options.protocol}", figures, seconds=time.perf_counter() - began, protocol=protocol)
+    record(name, figures, seconds=time.perf_counter() - began, protocol=protocol)
     print(json.dumps({key: value for key, value in figures.items() if key != "every"}, indent=1))
 
 

@@ -118,6 +118,47 @@ def detection() -> str:
     )
 
 
+def tables() -> str:
+    page = recorded("anomaly_clean")
+    known, mixed = (found["figures"]["means"] for found in (page, recorded("anomaly_contaminated_capped")))
+    rows = []
+    for name in sorted(known, key=lambda one: -known[one]["auroc"]):
+        cells = [f"{known[name][figure]:.1f}" for figure in ("auroc", "average_precision", "median_seconds")]
+        cells += [f"{mixed[name][figure]:.1f}" if name in mixed else "" for figure in ("auroc", "average_precision")]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    gain = page["figures"]["narrows_against"]["1-NN"]
+    without = [f"{gain[one]['gain_without_the_set_that_gains_most']:+.1f}" for one in ("auroc", "average_precision")]
+    return "\n".join(
+        [
+            f"{page['figures']['sets']} ADBench tables, three seeds, everything at its defaults, no labels, means in points;",
+            "seconds to fit and score are medians. *Clean*: half of the normal rows train (`python benchmarks/anomaly.py`);",
+            f"without the table that gains most narrows has {without[0]} and {without[1]} on 1-NN. *Contaminated*: all rows",
+            "train, anomalies among them (`python benchmarks/anomaly.py --protocol contaminated --cap 10000`). What the",
+            "detector is, and what was tried:",
+            "[docs/detection.md](docs/detection.md).\n",
+            "| | clean: AUROC | average precision | seconds | contaminated: AUROC | average precision |",
+            "|---|---|---|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def streams() -> str:
+    page = recorded("stream")
+    figures = page["figures"]
+    paced = next(run for run in figures["learning"] if run["rows_per_second"] == 5000)
+    memory = figures["memory"]
+    return "\n".join(
+        [
+            "On one core, learning from every row: 5,000 rows of 30 numbers a second with delays of "
+            f"{paced['delay_ms_50']:.0f} ms in the median",
+            f"and {paced['delay_ms_largest']:.0f} ms at most, {figures['rows_per_second_learning']:,} a second flat out;",
+            f"memory grew by {memory['mib_grown_after_the_first_tenth']:.0f} MiB over {memory['rows']:,}",
+            f"rows ({machine(page)}; `python benchmarks/stream.py`).",
+        ]
+    )
+
+
 def imputation() -> str:
     page = recorded("imputation")
     contenders = ("narrows", "narrows, linear alone", "IterativeImputer", "KNNImputer", "mean and mode")
@@ -143,7 +184,7 @@ def machine(page: dict[str, Any]) -> str:
 
 def main() -> None:
     text = README.read_text()
-    for section in (demo, kinds, speed, detection, imputation):
+    for section in (demo, kinds, speed, detection, tables, streams, imputation):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, _, rest = text.partition(opening)
         try:
