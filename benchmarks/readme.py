@@ -128,19 +128,17 @@ def tables() -> str:
         rows.append(f"| {name} | {' | '.join(cells)} |")
     gain = page["figures"]["narrows_against"]["1-NN"]
     without = [f"{gain[one]['gain_without_the_set_that_gains_most']:+.1f}" for one in ("auroc", "average_precision")]
-    return "\n".join(
-        [
-            f"{page['figures']['sets']} ADBench tables, three seeds, everything at its defaults, no labels, means in points;",
-            "seconds to fit and score are medians. *Clean*: half of the normal rows train (`python benchmarks/anomaly.py`);",
-            f"without the table that gains most narrows has {without[0]} and {without[1]} on 1-NN. *Contaminated*: all rows",
-            "train, anomalies among them (`python benchmarks/anomaly.py --protocol contaminated --cap 10000`). What the",
-            "detector is, and what was tried:",
-            "[docs/detection.md](docs/detection.md).\n",
-            "| | clean: AUROC | average precision | seconds | contaminated: AUROC | average precision |",
-            "|---|---|---|---|---|---|",
-            *rows,
-        ]
+    head = (
+        f"{page['figures']['sets']} ADBench tables, three seeds, everything at its defaults, no labels, means in points; "
+        "seconds to fit and\nscore are medians. *Clean*: half of the normal rows train "
+        "(`python benchmarks/anomaly.py`); without the table that gains most\n"
+        f"narrows has {without[0]} and {without[1]} on 1-NN. *Contaminated*: all rows train, anomalies among them "
+        "(`python\nbenchmarks/anomaly.py --protocol contaminated --cap 10000`). "
+        "What the detector is, and what was tried: [docs/detection.md](docs/detection.md).\n\n"
+        "| | clean: AUROC | average precision | seconds | contaminated: AUROC | average precision |\n"
+        "|---|---|---|---|---|---|"
     )
+    return "\n".join([head, *rows])
 
 
 def streams() -> str:
@@ -148,14 +146,12 @@ def streams() -> str:
     figures = page["figures"]
     paced = next(run for run in figures["learning"] if run["rows_per_second"] == 5000)
     memory = figures["memory"]
-    return "\n".join(
-        [
-            "On one core, learning from every row: 5,000 rows of 30 numbers a second with delays of "
-            f"{paced['delay_ms_50']:.0f} ms in the median",
-            f"and {paced['delay_ms_largest']:.0f} ms at most, {figures['rows_per_second_learning']:,} a second flat out;",
-            f"memory grew by {memory['mib_grown_after_the_first_tenth']:.0f} MiB over {memory['rows']:,}",
-            f"rows ({machine(page)}; `python benchmarks/stream.py`).",
-        ]
+    delays = f"{paced['delay_ms_50']:.0f} ms in the median and {paced['delay_ms_largest']:.0f} ms at most"
+    return (
+        f"On one core, learning from every row: 5,000 rows of 30 numbers a second with delays of {delays},\n"
+        f"{figures['rows_per_second_learning']:,} a second flat out; memory grew by "
+        f"{memory['mib_grown_after_the_first_tenth']:.0f} MiB over {memory['rows']:,} rows ({machine(page)};\n"
+        "`python benchmarks/stream.py`)."
     )
 
 
