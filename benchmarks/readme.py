@@ -129,8 +129,8 @@ def tables() -> str:
     gain = page["figures"]["narrows_against"]["1-NN"]
     without = [f"{gain[one]['gain_without_the_set_that_gains_most']:+.1f}" for one in ("auroc", "average_precision")]
     head = (
-        f"{page['figures']['sets']} ADBench tables, three seeds, everything at its defaults, no labels, means in points; "
-        "seconds to fit and\nscore are medians. *Clean*: half of the normal rows train "
+        f"{page['figures']['sets']} ADBench tables, three seeds, everything at its defaults, no labels, means "
+        "in points; seconds to fit and\nscore are medians. *Clean*: half of the normal rows train "
         "(`python benchmarks/anomaly.py`); without the table that gains most\n"
         f"narrows has {without[0]} and {without[1]} on 1-NN. *Contaminated*: all rows train, anomalies among them "
         "(`python\nbenchmarks/anomaly.py --protocol contaminated --cap 10000`). "
