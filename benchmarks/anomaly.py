@@ -205,18 +205,22 @@ def give_up(signum: int, frame: object) -> None:
 def summary(rows: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:
     """Means over sets (of means over seeds), ranks, and paired tests of narrows against each other contender.
 
-    Where a contender failed on a set, the set is left out of its comparison with narrows, and named.
+    Where a contender failed on a set, the set is left out of its comparison with narrows, and named; means are also
+    given over the sets on which none failed.
     """
     failed = {(row["set"], row["contender"]) for row in rows if "failed" in row}
     places = sorted({row["set"] for row in rows})
+    whole = np.array([not any((held, name) in failed for name in names) for held in places])
     tables = {figure: by_set(rows, names, figure) for figure in ("auroc", "average_precision", "seconds")}
-    found: dict[str, Any] = {"sets": len(tables["auroc"]), "means": {}, "narrows_against": {}}
+    found: dict[str, Any] = {"sets": len(places), "sets_done_by_all": int(whole.sum())}
+    found |= {"means": {}, "narrows_against": {}}
     for figure in ("auroc", "average_precision"):
         table = tables[figure]
         ranks = np.mean([rankdata(-line) for line in table], axis=0)
         for place, name in enumerate(names):
             entry = found["means"].setdefault(name, {})
             entry[figure] = round(float(table[:, place].mean()), 2)
+            entry[f"{figure}_where_all_are_done"] = round(float(table[whole, place].mean()), 2)
             entry[f"{figure}_mean_rank"] = round(float(ranks[place]), 2)
             entry["median_seconds"] = round(float(np.median(tables["seconds"][:, place])), 2)
             if name != names[0]:
