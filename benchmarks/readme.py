@@ -132,7 +132,7 @@ def tables() -> str:
     head = (
         "ADBench tables, three seeds, everything at its defaults, no labels, means in points, median seconds to fit "
         "and score. *Clean*: half of\nthe normal rows train (`python benchmarks/anomaly.py`; "
-        f"{page['sets_done_by_all']} of {page['sets']} tables, on which all were done within 200 CPU seconds). Without\n"
+        f"{page['sets_done_by_all']} of {page['sets']} tables, those that all finished in 200 CPU seconds). Without\n"
         f"the table that gains most narrows has {without[0]} and {without[1]} on 1-NN. *Contaminated*: all rows train, "
         "anomalies among them\n(`python benchmarks/anomaly.py --protocol contaminated --cap 10000`; "
         f"{mixed['sets']} tables). What the detector is, and what was tried:\n"
