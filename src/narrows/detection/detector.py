@@ -19,7 +19,7 @@ from narrows.threads import side_by_side
 ROWS_AT_ONCE = 4096
 LOOKED_AT = 10_000  # training rows that views learn from
 # Rows scored at once: few where each is compared with many others, for one row costs as much as a block does.
-BLOCK = 512
+BLOCK = 1024
 BLOCK_WITHOUT_COMPARISON = 8192
 
 
