@@ -32,13 +32,13 @@ ROWS, FEATURES, LATENT = 100_000, 30, 8
 ROUNDS = 7
 
 REMARKS = (
-    "Ratios hang on the machine: on two runs an hour apart AutoEncoder, whose time is that of a Python loop over batches "
-    "of 32, scored 43,000 and 59,000 rows a second, and on an earlier machine 31,000. Tried for the default: fewer "
-    "references and units, weights folded for inference, nearest rows by maxima and a heap, one thread a block, float32, "
-    "asinh and silu by vectorised functions, results in place, blocks of 1,024. For detector-fast: float32, one product for "
-    "mean and variance, scaling in one pass, 48 units for 64, blocks of 2,048 to 8,192, fewer passes over the input. "
-    "What is left is the products themselves, at some 70 GFLOP/s a core, and the search in the tail: two processes "
-    "side by side are no faster than two threads."
+    "Ratios hang on the machine: AutoEncoder, whose time is that of a Python loop over batches of 32, scored 43,000 and"
+    " 59,000 rows a second in two runs an hour apart, and 31,000 on an earlier machine. Tried for the default: fewer "
+    "references and units, weights folded for inference, nearest rows by maxima and a heap, one thread a block, "
+    "float32, asinh and silu by vectorised functions, results in place, blocks of 1,024. For detector-fast: float32, "
+    "one product for mean and variance, scaling in one pass, 48 units for 64, blocks of 2,048 to 8,192, fewer passes "
+    "over the input. What is left is the products themselves, at some 70 GFLOP/s a core, and the search in the tail; "
+    "two processes side by side are no faster than two threads."
 )
 
 Score = Callable[[np.ndarray], np.ndarray]
