@@ -12,9 +12,10 @@ from narrows.data.schema import Schema, infer_schema
 from narrows.errors import InputError
 from narrows.evaluate import evaluate
 from narrows.fit import fit
-from narrows.inference import samples
+from narrows.inference import bounds, samples
 from narrows.likelihoods import Local
 from narrows.noise import Noise
+from narrows.persist import load, save
 from narrows.plan import Plan
 from narrows.presets import choose
 from narrows.sampling import sample
@@ -126,6 +127,17 @@ def test_what_does_not_go_together_is_refused_with_a_way_out():
     grey = np.random.default_rng(0).random((20, 4, 4)).astype(np.float32)
     with pytest.raises(InputError, match="a grid of 2 to 256 levels"):
         fit(grey, infer_schema(grey), "compressor")
+
+
+@pytest.mark.parametrize("settings", [{}, {"network": "mlp", "latent": "gaussian", "likelihood.told": 2}])
+def test_a_file_brings_back_the_same_law(tmp_path, settings):
+    values = np.random.default_rng(0).integers(0, 256, (30, 5, 6), dtype=np.uint8)
+    schema = infer_schema(values)
+    small = {"likelihood.width": 8, "likelihood.depth": 1, **settings}
+    fitted = fit(schema.from_user(values), schema, "compressor", small, Plan(epochs=1))
+    save(fitted, tmp_path / "m.safetensors")
+    rows = torch.from_numpy(schema.from_user(values))
+    assert torch.equal(bounds(load(tmp_path / "m.safetensors").model, rows), bounds(fitted.model, rows))
 
 
 def test_what_neighbours_tell_is_learnt_and_the_figure_is_that_of_the_law():

@@ -206,7 +206,8 @@ def _(q: LocalLevels, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 
 def _before(channels: int, reach: int) -> Tensor:
     """1 for what a level may see: (c, 1, c + 1, rows, columns) of its window, for each channel of it."""
-    before = torch.ones(channels, 1, channels + 1, reach + 1, 2 * reach + 1)
+    # On the processor even where a model is being built without memory, for no file brings it.
+    before = torch.ones(channels, 1, channels + 1, reach + 1, 2 * reach + 1, device="cpu")
     before[:, :, :, reach, reach:] = 0
     for channel in range(channels):
         before[channel, 0, :channel, reach, reach] = 1
