@@ -272,6 +272,17 @@ def test_gaps_are_filled_within_the_range_of_what_training_rows_hold():
         assert torch.equal(drawn, model.transform.within(drawn).where(outside.isnan(), outside))
 
 
+def test_a_column_without_a_cell_in_training_has_no_range():
+    values = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    values[:, 1] = np.nan
+    schema = mixed_schema(tuple(Column(name, "numeric") for name in "abc"))
+    plan = Plan(epochs=1, device="cpu", precision="float32")
+    model = fit(values, schema, "imputing", {"network.width": 8, "latent.size": 2}, plan).model
+    rows = torch.from_numpy(values[:5])
+    assert imputed(model, rows)[0].isfinite().all()
+    assert imputations(model, rows, 3).isfinite().all()
+
+
 def test_only_tables_with_gaps_are_filled_many_times():
     values = torch.from_numpy(table(20))
     model = Model(choose("variational", infer_schema(values.numpy())), infer_schema(values.numpy()))

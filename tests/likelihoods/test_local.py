@@ -106,6 +106,15 @@ def test_its_image_has_each_level_at_the_mean_given_those_before():
     torch.testing.assert_close(local.mixture(mixtures).mean, image, rtol=1e-3, atol=1e-2)
 
 
+def test_many_images_are_scored_in_parts(monkeypatch):
+    schema = images(1, 3, 4)
+    levels = torch.randint(256, (7, *schema.shape), generator=torch.manual_seed(0)).float()
+    p = law(built(schema, told=2), schema, 7)
+    whole = p.log_prob(levels)
+    monkeypatch.setattr("narrows.likelihoods.local.SUMS_AT_ONCE", 2 * 8 * 12)
+    torch.testing.assert_close(p.log_prob(levels), whole)
+
+
 def test_the_code_is_told_to_every_level():
     schema = images(1, 3, 3)
     local = built(schema, told=2)

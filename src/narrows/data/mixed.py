@@ -113,8 +113,9 @@ class MixedTransform(nn.Module):
         return x * self.scale + self.shift.to(x.dtype)
 
     def within(self, raw: Tensor) -> Tensor:
-        """Raw cells (..., c), none below or above all observed ones of its column."""
-        return torch.minimum(torch.maximum(raw, self.lowest), self.highest)
+        """Raw cells (..., c), none below or above all observed ones of its column, where there are any."""
+        held = torch.minimum(torch.maximum(raw, self.lowest), self.highest)
+        return torch.where(self.lowest <= self.highest, held, raw)
 
     def comparable(self, x: Tensor) -> Tensor:
         """Numbers in standard deviations of their column; NaN for categories, which have no differences."""

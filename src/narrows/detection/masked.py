@@ -21,7 +21,7 @@ CELLS = 400  # features up to which the full number of updates is made; fewer be
 FEWEST_UPDATES = 50
 BATCH = 256
 ROWS_AT_ONCE = 512
-LANES = 8  # numbers in the widest registers, halved
+GROUP = 8  # features of a group are filled up to a multiple: mean and variance of it then fill a register of 16 floats
 MEMBERS = 4  # networks, groups of features, and folds of the rows
 
 
@@ -174,7 +174,7 @@ class Masked(View, kind="masked"):
         # Groups are filled up to one size with feature 0, so that one batched product serves all: to a size of which
         # products in float32 are the same wherever in a block a row stands.
         places = [(groups == group).nonzero().flatten() for group in range(MEMBERS)]
-        size = LANES * -(-max(len(place) for place in places) // LANES)
+        size = GROUP * -(-max(len(place) for place in places) // GROUP)
         filled = torch.stack([F.pad(place, (0, size - len(place))) for place in places])
         both = torch.cat([filled, filled + features], 1)[:, None]
         self.w2, self.b2 = w2.gather(2, both.expand(-1, self.width, -1)), b2.gather(2, both)
@@ -188,10 +188,7 @@ class Masked(View, kind="masked"):
         """What each feature adds, (n, f)."""
         inputs = torch.cat([context, _drawn_in(target)], 1).float()
         first = torch.addmm(self.b0, inputs, self.w0).unflatten(1, (MEMBERS, self.width)).transpose(0, 1)
-        # In place: room for each step would take as long to get as the step itself.
-        h = F.silu(first, inplace=True)
-        h = F.silu(torch.baddbmm(self.b1, h, self.w1), inplace=True).add_(h)
-        outputs = torch.baddbmm(self.b2, h, self.w2).double()
+        outputs = torch.baddbmm(self.b2, _hidden(first, self.w1, self.b1), self.w2).double()
         mean, spread = (part.transpose(0, 1).flatten(1)[:, self.position] for part in outputs.chunk(2, -1))
         mean, variance = _normal(torch.cat([mean, spread], 1), self.least)
         return (target - mean).square() / variance + (variance / self.least).log()
@@ -204,8 +201,10 @@ def _drawn_in(target: Tensor) -> Tensor:
 
 def _hidden(first: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
     """Hidden units (members, n, width) from the sums of the first layer."""
-    h = F.silu(first)
-    return F.silu(torch.baddbmm(b1, h, w1)) + h
+    # In place where nothing is learnt: room for each step takes as long to get as the step itself.
+    in_place = not torch.is_grad_enabled()
+    h = F.silu(first, inplace=in_place)
+    return F.silu(torch.baddbmm(b1, h, w1), inplace=in_place).add_(h)
 
 
 def _normal(outputs: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:

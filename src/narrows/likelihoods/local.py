@@ -17,6 +17,8 @@ from narrows.likelihoods.pixels import DiscretizedLogistic, Levels
 from narrows.noise import Noise
 from narrows.sampling import SMALLEST_UNIFORM, draw
 
+SUMS_AT_ONCE = 40_000_000  # of large images fewer at once, so that memory does not grow with them
+
 
 class Local(Levels, kind="local"):
     """Levels of an image, pixel by pixel: p(x | z) = prod_i p(x_i | pixels before i in its window, z).
@@ -162,8 +164,10 @@ class LocalLevels(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of the levels ``value`` (n, x) or (k, n, x), summed over cells: (k, n)."""
         levels = value.expand(*self.batch_shape, *self.event_shape).flatten(0, 1)
-        mixtures = self.local.everywhere(levels, self.told.flatten(0, 1))
-        return self.local.mixture(mixtures).log_prob(levels).view(self.batch_shape)
+        rows = max(1, SUMS_AT_ONCE // (self.local.width * self.event_shape.numel()))
+        parts = zip(levels.split(rows), self.told.flatten(0, 1).split(rows), strict=True)
+        nats = [self.local.mixture(self.local.everywhere(some, told)).log_prob(some)[0] for some, told in parts]
+        return torch.cat(nats).view(self.batch_shape)
 
     @property
     def mean(self) -> Tensor:
