@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -76,7 +77,7 @@ class Ans:
     def __init__(self, lanes: int = 64, *, compiled: bool | None = None) -> None:
         at_least("lanes", lanes, 1)
         at_most("lanes", lanes, _MOST_LANES)
-        self._twin = _implementation(compiled)
+        self._twin = cast(_Implementation, compiled_twin(compiled) or plain)
         self._states = np.full(lanes, _EMPTY, dtype=np.uint64)
         self._words = np.empty(0, dtype=np.uint16)
         self._size = 0
@@ -107,6 +108,11 @@ class Ans:
     def to_bytes(self) -> bytes:
         """States and words, as the format says."""
         return self._states.astype("<u4").tobytes() + self._words[: self._size].astype("<u2").tobytes()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it is the one compiled by numba."""
+        return self._twin is not plain
 
     @property
     def bits(self) -> int:
@@ -241,15 +247,16 @@ class Ans:
         self._states, self._size = states, size
 
 
-def _implementation(compiled: bool | None) -> _Implementation:
+def compiled_twin(compiled: bool | None) -> ModuleType | None:
+    """Return `narrows.coding.compiled`, or None where NumPy is to do the work; see `Ans` for what was asked for."""
     if compiled is False:
-        return cast(_Implementation, plain)
+        return None
     try:
-        return cast(_Implementation, import_module("narrows.coding.compiled"))
+        return import_module("narrows.coding.compiled")
     except ImportError as missing:
         if compiled:
             raise InputError("the compiled coder needs numba; pip install 'narrows[codec]' brings it") from missing
-        return cast(_Implementation, plain)
+        return None
 
 
 def _whole(name: str, values: ArrayLike, low: int, high: int) -> NDArray[np.uint32]:

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Division needs no test for zero, since frequencies are checked beforehand; threads may code side by side.
-_compile = njit(error_model="numpy", nogil=True)
+compiled = njit(error_model="numpy", nogil=True)
 
 # A signed and an unsigned number of 64 bits make a float in numba: every operand is unsigned, also constants.
 _WORD = np.uint64(16)
@@ -21,7 +21,7 @@ _STATE = np.uint64(32)
 _ONE = np.uint64(1)
 
 
-@_compile
+@compiled
 def push_one(
     states: NDArray[np.uint64], words: NDArray[np.uint16], size: int, lane: int, start: int, freq: int, precision: int
 ) -> int:
@@ -37,13 +37,13 @@ def push_one(
     return size
 
 
-@_compile
+@compiled
 def peek(states: NDArray[np.uint64], lane: int, precision: int) -> int:
     """Number below 2^p that a lane shows; the symbol on top of it is the one with start <= number < start + freq."""
     return states[lane] & ((_ONE << np.uint64(precision)) - _ONE)
 
 
-@_compile
+@compiled
 def advance(
     states: NDArray[np.uint64], words: NDArray[np.uint16], size: int, lane: int, start: int, freq: int, precision: int
 ) -> int:
@@ -59,7 +59,7 @@ def advance(
     return size
 
 
-@_compile
+@compiled
 def push(
     states: NDArray[np.uint64],
     words: NDArray[np.uint16],
@@ -76,7 +76,7 @@ def push(
     return size
 
 
-@_compile
+@compiled
 def pop(
     states: NDArray[np.uint64],
     words: NDArray[np.uint16],
@@ -105,7 +105,7 @@ def pop(
     return size
 
 
-@_compile
+@compiled
 def pop_uniform(
     states: NDArray[np.uint64], words: NDArray[np.uint16], size: int, precision: int, symbols: NDArray[np.int64]
 ) -> int:

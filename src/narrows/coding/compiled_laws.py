@@ -1,0 +1,115 @@
+"""Laws compiled by numba, one symbol at a time: twins of the functions of `plain_laws`, with the same whole numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.coding.compiled import advance, compiled, peek
+from narrows.coding.plain_laws import LOG_SCALES, LOGITS, MEANS, REACH
+
+_PRECISION = 16
+_LOW, _HIGH = -REACH << 16, (REACH << 16) - 1
+
+Ints = NDArray[np.int64]
+
+
+@compiled
+def _components(
+    params: NDArray[np.int32], row: int, exponential: Ints, inverse: Ints, means: Ints, scales: Ints, weights: Ints
+) -> None:
+    """Fill in means, reciprocal scales and weights (c,) of one row."""
+    count = len(means)
+    first = 0
+    for k in range(count):
+        means[k] = min(max(np.int64(params[row, k]), -MEANS), MEANS)
+        log_scale = np.int64(params[row, count + k])
+        scales[k] = inverse[min(max(log_scale, -LOG_SCALES), LOG_SCALES) + LOG_SCALES]
+        if params[row, 2 * count + k] > params[row, 2 * count + first]:
+            first = k
+    total = np.int64(0)
+    for k in range(count):
+        gap = np.int64(params[row, 2 * count + first]) - np.int64(params[row, 2 * count + k])
+        weights[k] = exponential[min(gap, LOGITS)]
+        total += weights[k]
+    left = np.int64(1 << 16)
+    for k in range(count):
+        weights[k] = (weights[k] << 16) // total
+        left -= weights[k]
+    weights[first] += left
+
+
+@compiled
+def _cumulative(v: int, levels: int, means: Ints, scales: Ints, weights: Ints, sigmoid: Ints) -> int:
+    """C(v)."""
+    if v <= 0:
+        return np.int64(0)
+    if v >= levels:
+        return np.int64(1 << 16)
+    mass = np.int64(0)
+    edge = 64 * np.int64(v) - 32
+    for k in range(len(means)):
+        t = min(max(((edge - means[k]) * scales[k]) >> 10, _LOW), _HIGH) - _LOW
+        place, between = t >> 8, t & 255
+        mass += (sigmoid[place] * (256 - between) + sigmoid[place + 1] * between) * weights[k]
+    return ((mass >> 8) * ((1 << 16) - levels) >> 36) + v
+
+
+@compiled
+def mixture_ranges(
+    params: NDArray[np.int32],
+    symbols: Ints,
+    levels: int,
+    sigmoid: Ints,
+    exponential: Ints,
+    inverse: Ints,
+    starts: NDArray[np.uint32],
+    freqs: NDArray[np.uint32],
+) -> None:
+    """Fill in start and frequency (m,) of symbols (m,); see `narrows.coding.laws.LogisticMixture`."""
+    count = params.shape[1] // 3
+    means, scales, weights = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    for i in range(len(symbols)):
+        _components(params, i, exponential, inverse, means, scales, weights)
+        start = _cumulative(symbols[i], levels, means, scales, weights, sigmoid)
+        starts[i] = start
+        freqs[i] = _cumulative(symbols[i] + 1, levels, means, scales, weights, sigmoid) - start
+
+
+@compiled
+def pop_mixture(
+    states: NDArray[np.uint64],
+    words: NDArray[np.uint16],
+    size: int,
+    params: NDArray[np.int32],
+    levels: int,
+    sigmoid: Ints,
+    exponential: Ints,
+    inverse: Ints,
+    symbols: Ints,
+) -> int:
+    """Pop symbols (m,) under params (m, 3 c); returns the new number of words, or -1 if there were too few."""
+    count = params.shape[1] // 3
+    means, scales, weights = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    lane = len(symbols) % len(states)
+    for i in range(len(symbols) - 1, -1, -1):
+        lane = lane - 1 if lane > 0 else len(states) - 1
+        _components(params, i, exponential, inverse, means, scales, weights)
+        slot = np.int64(peek(states, lane, _PRECISION))
+        found, left = np.int64(0), np.int64(levels)
+        start, end = np.int64(0), np.int64(1 << _PRECISION)
+        while left > 1:
+            half = left >> 1
+            at = _cumulative(found + half, levels, means, scales, weights, sigmoid)
+            if at <= slot:
+                found += half
+                left -= half
+                start = at
+            else:
+                left = half
+                end = at
+        size = advance(states, words, size, lane, start, end - start, _PRECISION)
+        if size < 0:
+            return size
+        symbols[i] = found
+    return size

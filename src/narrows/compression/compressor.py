@@ -1,0 +1,97 @@
+"""What a codec file holds: a model in whole numbers alone, which gives the same bytes and pixels on every machine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from narrows.data.schema import Schema
+from narrows.model import Model
+
+COMPRESSORS: dict[str, type[Compressor]] = {}
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the work is done; nothing here changes a byte of what is written.
+
+    Parameters
+    ----------
+    batch : int
+        Examples that a network sees at once.
+    compiled : bool or None
+        Whether numba codes, or NumPy; None takes numba where it is installed.
+    device : str
+        Where networks run.
+    """
+
+    batch: int = 1024
+    compiled: bool | None = None
+    device: str = "cpu"
+
+
+class Compressor(ABC):
+    """A codec of examples of one shape.
+
+    Attributes
+    ----------
+    kind : str
+        Its name in codec files.
+    schema : Schema
+        Of one example, its cells indices on a grid of 2 to 256 levels.
+    lossy : bool
+        Whether what is decoded may differ from what was encoded.
+    """
+
+    kind: ClassVar[str] = ""
+    lossy: ClassVar[bool] = False
+    schema: Schema
+
+    def __init_subclass__(cls, **words: Any) -> None:
+        super().__init_subclass__(**words)
+        COMPRESSORS[cls.kind] = cls
+
+    @classmethod
+    @abstractmethod
+    def from_model(cls, model: Model) -> Self:
+        """Convert a trained model, to the same whole numbers on every machine; `InputError` says why it cannot be."""
+
+    @classmethod
+    def serves(cls, model: Model) -> bool:
+        """Whether such a model is this codec's to convert, or to refuse."""
+        return True
+
+    @abstractmethod
+    def encode(self, values: np.ndarray, work: Work) -> bytes:
+        """Code examples (n, *schema.shape), uint8 indices on the grid; n may be 0."""
+
+    @abstractmethod
+    def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
+        """Examples (n, *schema.shape), uint8, from what `encode` gave.
+
+        Raises
+        ------
+        InputError
+            If the payload is damaged. No more is allocated than n and the schema call for.
+        """
+
+    def bound(self, values: np.ndarray, work: Work) -> float:
+        """Bits that the model in whole numbers gives the examples, without the coder's own overhead."""
+        return 8.0 * len(self.encode(values, work))
+
+    @abstractmethod
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Whole numbers that, with `settings`, are all that `from_arrays` needs."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Plain JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def from_arrays(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        """Make it anew; `InputError` if these are not what `arrays` and `settings` gave."""
