@@ -54,7 +54,7 @@ class Mlp(Network, kind="mlp"):
 
     def _side(self, n_in: int, n_out: int) -> nn.Sequential:
         if self.residual and self.depth:
-            blocks = [_Residual(self.width) for _ in range(self.depth)]
+            blocks = [ResidualBlock(self.width) for _ in range(self.depth)]
             return nn.Sequential(
                 nn.Linear(n_in, self.width), *blocks, nn.LayerNorm(self.width), nn.SiLU(), nn.Linear(self.width, n_out)
             )
@@ -65,7 +65,7 @@ class Mlp(Network, kind="mlp"):
         return nn.Sequential(*layers, nn.Linear(n_in, n_out))
 
 
-class _Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """``h + W' silu(W LN(h) + b) + b'``, the identity at the start (W' and b' are zero)."""
 
     def __init__(self, width: int) -> None:
@@ -76,5 +76,6 @@ class _Residual(nn.Module):
         self.change = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), last)
 
     def forward(self, h: Tensor) -> Tensor:
+        """Map (n, width)."""
         out: Tensor = h + self.change(h)
         return out
