@@ -154,10 +154,13 @@ class Likelihood(Part, axis="likelihood"):
         Parameters for each cell, where all cells have equally many.
     pace : float
         How many times faster than the network's an adaptive optimizer moves parameters of the likelihood's own.
+    matrices : bool
+        Whether it multiplies matrices, which training may then do in bfloat16, as those of the network.
     """
 
     grid: ClassVar[bool] = True
     pace: ClassVar[float] = 1.0
+    matrices: ClassVar[bool] = False
     n_params: int = 1
 
     def refuses(self, schema: Schema) -> str | None:
@@ -190,6 +193,10 @@ class Likelihood(Part, axis="likelihood"):
     def diagnose(self) -> Iterator[Finding]:
         """Say what is wrong with the fitted likelihood, with the remedy."""
         return iter(())
+
+    def estimated(self, p: Distribution, noise: Noise) -> Distribution:
+        """Return p(x | z) with a ``log_prob`` that may be an estimate without bias from some cells, for training."""
+        return p
 
     @abstractmethod
     def forward(self, params: Tensor) -> Distribution:

@@ -160,15 +160,19 @@ class Model(nn.Module):
         p: Distribution = self.likelihood(params.view(*z.shape[:2], *self.param_shape))
         return p
 
-    def terms(self, batch: Batch, k: int, noise: Noise) -> Terms:
-        """Encode, draw k codes by the gradient estimator's rule, decode and score."""
+    def terms(self, batch: Batch, k: int, noise: Noise, *, estimated: bool = False) -> Terms:
+        """Encode, draw k codes by the gradient estimator's rule, decode and score, by an estimate where that will do."""
         prior = self.latent.prior(batch.seen.shape[0], self.device)
         told = batch.seen
         # A code that is not drawn has no spread to compare, and would only repeat what it is told.
         if batch.whole is not None and self.latent.random:
             prior, told = self.posterior(batch.seen), batch.whole
         z, scoring = self.recipe.gradient.draw(self.posterior(told), k, noise)
-        return Terms(self.decode(z).log_prob(batch.x), z, scoring, prior)
+        p = self.decode(z)
+        if estimated:
+            p = self.likelihood.estimated(p, noise)
+        with self._matrices() if self.likelihood.matrices else nullcontext():
+            return Terms(p.log_prob(batch.x), z, scoring, prior)
 
     def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.
@@ -182,7 +186,7 @@ class Model(nn.Module):
         """
         objective = self.recipe.objective
         batch = self.recipe.corruption(self.batch(raw, noise), noise)
-        terms = self.terms(batch, objective.samples, noise)
+        terms = self.terms(batch, objective.samples, noise, estimated=True)
         cost = objective.cost(terms, clock)
         surrogate = self.recipe.gradient.surrogate(cost, terms, objective)
         with torch.no_grad():

@@ -14,6 +14,7 @@ from narrows.evaluate import evaluate
 from narrows.fit import fit
 from narrows.inference import bounds, samples
 from narrows.likelihoods import Local
+from narrows.likelihoods.local import LocalLevels
 from narrows.noise import Noise
 from narrows.persist import load, save
 from narrows.plan import Plan
@@ -77,10 +78,9 @@ def test_one_level_after_the_other_is_as_all_at_once(channels, told):
     levels = torch.randint(256, (3, *schema.shape), generator=torch.manual_seed(0)).float()
     numbers = torch.randn(3, told, *schema.shape, generator=torch.manual_seed(1))
     at_once, canvas = local.everywhere(levels, numbers), local.seen(levels)
-    for place in itertools.product(*(range(length) for length in schema.shape)):
-        torch.testing.assert_close(
-            local.at(canvas, numbers, place), at_once[(slice(None), slice(None), *place)], rtol=1e-4, atol=1e-5
-        )
+    for channel, row, column in itertools.product(*(range(length) for length in schema.shape)):
+        alone = local.level(canvas, numbers, torch.full((3, 1), row * 5 + column), channel)[:, 0]
+        torch.testing.assert_close(alone, at_once[:, :, channel, row, column], rtol=1e-4, atol=1e-5)
 
 
 def test_draws_have_the_law_of_the_masses():
@@ -113,6 +113,26 @@ def test_many_images_are_scored_in_parts(monkeypatch):
     whole = p.log_prob(levels)
     monkeypatch.setattr("narrows.likelihoods.local.SUMS_AT_ONCE", 2 * 8 * 12)
     torch.testing.assert_close(p.log_prob(levels), whole)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_estimate_from_one_pixel_is_right_in_the_mean_over_all_pixels(channels):
+    schema = images(channels, 3, 4)
+    local = built(schema, told=2)
+    p, levels = law(local, schema, 2), torch.randint(256, (2, *schema.shape), generator=torch.manual_seed(0)).float()
+    each = [LocalLevels(local, p.told, torch.full((2, 1), place)).log_prob(levels) for place in range(12)]
+    torch.testing.assert_close(torch.stack(each).mean(0), p.log_prob(levels))
+
+
+def test_training_scores_other_pixels_of_each_image_and_of_each_step():
+    schema = images(1, 6, 6)
+    local = built(schema, glimpse=3)
+    noise, p = Noise(0), law(local, schema, 40)
+    first, second = local.estimated(p, noise), local.estimated(p, noise)
+    assert first.places.shape == (40, 3)
+    assert len(first.places.unique()) > 30
+    assert not torch.equal(first.places, second.places)
+    assert built(schema, glimpse=0).estimated(p, noise) is p
 
 
 def test_the_code_is_told_to_every_level():

@@ -18,6 +18,7 @@ from narrows.noise import Noise
 from narrows.sampling import SMALLEST_UNIFORM, draw
 
 SUMS_AT_ONCE = 40_000_000  # of large images fewer at once, so that memory does not grow with them
+CEILING = 4.0  # of hidden units
 
 
 class Local(Levels, kind="local"):
@@ -25,9 +26,10 @@ class Local(Levels, kind="local"):
 
     Pixels come row by row, their channels in order. The window has ``reach`` rows above and reaches as many columns to
     either side; of the pixel's own row it has what is to the left, and of the pixel itself the channels before. A small
-    fully connected network, the same for all pixels, gives a mixture of discretised logistics for each level (as
-    PixelCNN does with a deep network, Salimans et al. 2017; over a small window, Schirrmeister et al. 2020 and Zhang et
-    al. 2021).
+    fully connected network, the same for all pixels but for a bias by row and by column, gives a mixture of discretised
+    logistics for each level (as PixelCNN does with a deep network, Salimans et al. 2017; over a small window,
+    Schirrmeister et al. 2020 and Zhang et al. 2021). Its units are held to [0, 4], so that a codec can keep them as
+    small whole numbers.
 
     What the neighbours tell, the code need not, so codes may hold less than under other likelihoods. There is no mean
     of a row without its neighbours: in its place stands the row in which each level is the mean given those before it.
@@ -44,23 +46,38 @@ class Local(Levels, kind="local"):
         Logistics in a mixture.
     told : int
         Numbers that the decoder gives the network for each level; 0 for none, where the code says nothing.
+    glimpse : int
+        Pixels of each image, drawn at random, that training and its validation score, and take for all; 0 for all.
+        Few of many images teach more than all of few, which are much alike.
     """
 
-    before: Tensor
+    pace = 4.0
+    matrices = True
 
-    def __init__(self, reach: int = 3, width: int = 128, depth: int = 3, components: int = 5, told: int = 4) -> None:
+    def __init__(
+        self,
+        reach: int = 5,
+        width: int = 256,
+        depth: int = 3,
+        components: int = 5,
+        told: int = 4,
+        glimpse: int = 32,
+    ) -> None:
         super().__init__()
         at_least("likelihood.reach", reach, 1)
         at_most("likelihood.reach", reach, 32)
         at_least("likelihood.width", width, 1)
         at_least("likelihood.depth", depth, 1)
         at_least("likelihood.components", components, 1)
+        at_most("likelihood.components", components, 64)
         at_least("likelihood.told", told, 0)
+        at_least("likelihood.glimpse", glimpse, 0)
         self.reach = reach
         self.width = width
         self.depth = depth
         self.components = components
         self.told = told
+        self.glimpse = glimpse
         self.n_params = told
 
     def refuses(self, schema: Schema) -> str | None:
@@ -75,64 +92,81 @@ class Local(Levels, kind="local"):
     def build(self, schema: Schema) -> None:
         """Make the weights, for images of this size."""
         super().build(schema)
-        self.channels, rows, columns = schema.shape
-        units = self.channels * self.width
-        window = (self.channels + 1, self.reach + 1, 2 * self.reach + 1)
-        self.first = nn.Parameter(torch.empty(self.channels, self.width, *window))
-        nn.init.normal_(self.first, std=(2 / (self.first[0, 0].numel() / 2)) ** 0.5)
-        # The mean begins as that of the neighbours to the left and above: what is learnt is how far a level is off.
-        linear = torch.zeros(self.channels, 1, *window)
-        for channel in range(self.channels):
-            linear[channel, 0, channel, self.reach, self.reach - 1] = 0.5
-            linear[channel, 0, channel, self.reach - 1, self.reach] = 0.5
-        self.linear = nn.Parameter(linear)
-        self.register_buffer("before", _before(self.channels, self.reach), persistent=False)
-        self.bias = nn.Parameter(torch.zeros(units))
-        self.row_bias = nn.Parameter(torch.zeros(units, rows, 1))
-        self.column_bias = nn.Parameter(torch.zeros(units, 1, columns))
+        self.shape = schema.shape
+        windows = [window(channel, self.shape[0], self.reach) for channel in range(self.shape[0])]
+        self.first = nn.ModuleList(nn.Linear(len(seen), self.width) for seen in windows)
+        self.linear = nn.ParameterList(torch.zeros(len(seen)) for seen in windows)
+        with torch.no_grad():
+            for channel, (layer, line, seen) in enumerate(zip(self.first, self.linear, windows, strict=True)):
+                nn.init.normal_(layer.weight, std=(2 / len(seen)) ** 0.5)  # type: ignore[arg-type]
+                # The mean begins as that of the neighbours to the left and above: what is learnt is how far it is off.
+                line[seen.index((channel, 0, -1))] = line[seen.index((channel, -1, 0))] = 0.5
+        self.row_bias = nn.Parameter(torch.zeros(self.shape[0], self.shape[1], self.width))
+        self.column_bias = nn.Parameter(torch.zeros(self.shape[0], self.shape[2], self.width))
         self.from_code = nn.Parameter(torch.randn(self.told, self.width) * 0.1) if self.told else None
-        layers: list[nn.Module] = [nn.ReLU()]
-        for _ in range(self.depth - 1):
-            layers += [nn.Linear(self.width, self.width), nn.ReLU()]
-        last = nn.Linear(self.width, 3 * self.components)
+        self.hidden = nn.ModuleList(nn.Linear(self.width, self.width) for _ in range(self.depth - 1))
+        self.last = nn.Linear(self.width, 3 * self.components)
         with torch.no_grad():  # components begin at different levels, or they would stay alike
-            last.weight *= 0.1
-            last.bias.zero_()[: self.components] = torch.linspace(-0.1, 0.1, self.components)
-        self.rest = nn.Sequential(*layers, last)
+            self.last.weight *= 0.1
+            self.last.bias.zero_()[: self.components] = torch.linspace(-0.1, 0.1, self.components)
 
     def forward(self, params: Tensor) -> Distribution:
         """Numbers (k, n, told, c, rows, columns) for each level -> p(x | z)."""
         return LocalLevels(self, params)
 
+    def estimated(self, p: Distribution, noise: Noise) -> Distribution:
+        """The same law, scored from ``glimpse`` pixels of each image."""
+        assert isinstance(p, LocalLevels)
+        _, rows, columns = self.shape
+        if not 0 < self.glimpse < rows * columns:
+            return p
+        drawn = noise.uniform((*p.batch_shape, self.glimpse), rows=1)
+        return LocalLevels(self, p.told, (drawn.flatten(0, 1) * (rows * columns)).long())
+
     def seen(self, levels: Tensor) -> Tensor:
-        """Levels (m, c, rows, columns) as the network sees them: in half ranges, beside ones, bordered by zeros."""
-        half = (self.levels - 1) / 2
-        inside = torch.ones_like(levels[:, :1])
-        return F.pad(torch.cat([levels / half - 1, inside], 1), (self.reach, self.reach, self.reach, 0))
+        """Levels (m, c, rows, columns) as the network sees them: whole numbers 2 x - L + 1, bordered by zeros."""
+        return F.pad(2 * levels - (self.levels - 1), (self.reach, self.reach, self.reach, 0))
 
     def everywhere(self, levels: Tensor, told: Tensor) -> Tensor:
         """Mixtures (m, 3 * components, c, rows, columns) of all levels, given all those before each."""
-        seen = self.seen(levels)
-        sums = F.conv2d(seen, (self.first * self.before).flatten(0, 1), self.bias) + self.row_bias + self.column_bias
-        line = F.conv2d(seen, (self.linear * self.before).flatten(0, 1))
-        cells = sums.unflatten(1, (self.channels, self.width)).movedim(2, -1)
-        return self._mixtures(cells, line, told.movedim(1, -1)).movedim(-1, 1)
+        places = torch.arange(self.shape[1] * self.shape[2], device=levels.device).expand(len(levels), -1)
+        mixtures = self.at(self.seen(levels), told, places)
+        return mixtures.movedim(-1, 1).unflatten(3, self.shape[1:])
 
-    def at(self, canvas: Tensor, told: Tensor, place: tuple[int, int, int]) -> Tensor:
-        """Mixtures (m, 3 * components) of one level, ``place`` its channel, row and column, from what `seen` gives."""
-        channel, row, column = place
-        window = canvas[:, :, row : row + self.reach + 1, column : column + 2 * self.reach + 1]
-        units = slice(channel * self.width, (channel + 1) * self.width)
-        weights, line = ((part[channel] * self.before[channel]).flatten(1) for part in (self.first, self.linear))
-        bias = self.bias[units] + self.row_bias[units, row, 0] + self.column_bias[units, 0, column]
-        cells = window.flatten(1)
-        return self._mixtures(torch.addmm(bias, cells, weights.T), cells @ line[0], told[:, :, channel, row, column])
+    def at(self, canvas: Tensor, told: Tensor, places: Tensor) -> Tensor:
+        """Mixtures (m, c, s, 3 * components) at pixels (m, s), rows one after the other, from what `seen` gives."""
+        return torch.stack([self.level(canvas, told, places, channel) for channel in range(self.shape[0])], 1)
 
-    def _mixtures(self, sums: Tensor, line: Tensor, told: Tensor) -> Tensor:
-        """Sums of the first layer (..., width), linear means (...,), numbers from the code (..., told) -> mixtures."""
-        mixtures: Tensor = self.rest(sums if self.from_code is None else sums + told @ self.from_code)
-        mean, others = mixtures.split([self.components, 2 * self.components], -1)
-        return torch.cat([mean + line.unsqueeze(-1), others], -1)
+    def level(self, canvas: Tensor, told: Tensor, places: Tensor, channel: int) -> Tensor:
+        """Mixtures (m, s, 3 * components) of one channel at pixels (m, s)."""
+        height, width = canvas.shape[2:]
+        rows, columns = places // self.shape[2], places % self.shape[2]
+        offsets = [(c * height + r) * width + x for c, r, x in window(channel, self.shape[0], self.reach)]
+        base = (rows + self.reach) * width + columns + self.reach
+        cells = base.unsqueeze(-1) + torch.tensor(offsets, device=base.device)
+        near = canvas.flatten(1).gather(1, cells.flatten(1)).view(*cells.shape)
+        # Whole numbers below 256 and ones are exact in bfloat16, too; the biases come as products, which are fast.
+        first, line = self.first[channel], self.linear[channel]
+        eyes = [torch.eye(side, device=near.device, dtype=near.dtype) for side in self.shape[1:]]
+        inputs = torch.cat([near, eyes[0][rows], eyes[1][columns]], -1)
+        scale = 1 / (self.levels - 1)
+        weights = [first.weight * scale, self.row_bias[channel].T, self.column_bias[channel].T]  # type: ignore[operator]
+        sums = F.linear(inputs, torch.cat(weights, 1), first.bias)  # type: ignore[arg-type]
+        if self.from_code is not None:
+            numbers = told[:, :, channel].flatten(2).gather(2, places.unsqueeze(1).expand(-1, self.told, -1))
+            sums = sums + numbers.transpose(1, 2) @ self.from_code
+        h = F.hardtanh(sums, 0, CEILING)
+        for layer in self.hidden:
+            h = F.hardtanh(layer(h), 0, CEILING)
+        with torch.autocast(h.device.type, enabled=False):
+            mixtures: Tensor = self.last(h.to(near.dtype))
+            return torch.cat(
+                [
+                    mixtures[..., : self.components] + (near @ (line * scale)).unsqueeze(-1),
+                    mixtures[..., self.components :],
+                ],
+                -1,
+            )
 
     def mixture(self, params: Tensor) -> DiscretizedLogistic:
         """Levels (1, m, ...) under mixtures (m, 3 * components, ...)."""
@@ -152,21 +186,30 @@ class LocalLevels(Distribution):
         The network.
     told : Tensor, shape (k, n, told, c, rows, columns)
         What the code says of each level.
+    places : Tensor, shape (k * n, s), optional
+        Pixels from which `log_prob` is estimated, without bias.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, local: Local, told: Tensor) -> None:
+    def __init__(self, local: Local, told: Tensor, places: Tensor | None = None) -> None:
         self.local = local
         self.told = told
+        self.places = places
         super().__init__(told.shape[:2], told.shape[3:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Nats of the levels ``value`` (n, x) or (k, n, x), summed over cells: (k, n)."""
+        """Nats of the levels ``value`` (n, x) or (k, n, x), summed over cells, or estimated from some: (k, n)."""
         levels = value.expand(*self.batch_shape, *self.event_shape).flatten(0, 1)
+        told, places = self.told.flatten(0, 1), self.places
+        if places is not None:
+            mixtures = self.local.at(self.local.seen(levels), told, places)
+            scored = levels.flatten(2).gather(2, places.unsqueeze(1).expand(-1, levels.shape[1], -1))
+            share = places.shape[1] / (self.event_shape[1] * self.event_shape[2])
+            return self.local.mixture(mixtures.movedim(-1, 1)).log_prob(scored).view(self.batch_shape) / share
         rows = max(1, SUMS_AT_ONCE // (self.local.width * self.event_shape.numel()))
-        parts = zip(levels.split(rows), self.told.flatten(0, 1).split(rows), strict=True)
-        nats = [self.local.mixture(self.local.everywhere(some, told)).log_prob(some)[0] for some, told in parts]
+        parts = zip(levels.split(rows), told.split(rows), strict=True)
+        nats = [self.local.mixture(self.local.everywhere(some, numbers)).log_prob(some)[0] for some, numbers in parts]
         return torch.cat(nats).view(self.batch_shape)
 
     @property
@@ -178,17 +221,16 @@ class LocalLevels(Distribution):
         """Images (k, *batch, x) made level by level, each by ``choose`` from its law given those before it."""
         told = self.told.expand(k, *self.told.shape).flatten(0, 2)
         levels = told.new_zeros(len(told), *self.event_shape)
-        canvas, reach = self.local.seen(levels), self.local.reach
-        half = (self.local.levels - 1) / 2
-        channels, rows, columns = self.event_shape
-        for row in range(rows):
-            for column in range(columns):
-                for channel in range(channels):
-                    place = (channel, row, column)
-                    law = self.local.mixture(self.local.at(canvas, told, place))
-                    level = choose(law, place)
-                    levels[:, channel, row, column] = level
-                    canvas[:, channel, row + reach, column + reach] = level / half - 1
+        canvas, reach, width = self.local.seen(levels), self.local.reach, self.event_shape[2]
+        for pixel in range(self.event_shape[1] * width):
+            row, column = divmod(pixel, width)
+            places = torch.full((len(levels), 1), pixel, device=levels.device)
+            for channel in range(self.event_shape[0]):
+                place = (channel, row, column)
+                law = self.local.mixture(self.local.level(canvas, told, places, channel)[:, 0])
+                level = choose(law, place)
+                levels[:, channel, row, column] = level
+                canvas[:, channel, row + reach, column + reach] = 2 * level - (self.local.levels - 1)
         return levels.view(k, *self.batch_shape, *self.event_shape)
 
 
@@ -208,11 +250,9 @@ def _(q: LocalLevels, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
     return q.walked(shape[0], drawn)
 
 
-def _before(channels: int, reach: int) -> Tensor:
-    """1 for what a level may see: (c, 1, c + 1, rows, columns) of its window, for each channel of it."""
-    # On the processor even where a model is being built without memory, for no file brings it.
-    before = torch.ones(channels, 1, channels + 1, reach + 1, 2 * reach + 1, device="cpu")
-    before[:, :, :, reach, reach:] = 0
-    for channel in range(channels):
-        before[channel, 0, :channel, reach, reach] = 1
-    return before
+def window(channel: int, channels: int, reach: int) -> list[tuple[int, int, int]]:
+    """Channel, row and column, seen from its pixel, of everything that a level of ``channel`` is told from."""
+    sides = range(-reach, reach + 1)
+    near = [(row, column) for row in range(-reach, 1) for column in sides if row < 0 or column < 0]
+    beside = [(other, row, column) for other in range(channels) for row, column in near]
+    return beside + [(other, 0, 0) for other in range(channel)]
