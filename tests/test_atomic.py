@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from narrows import InputError
-from narrows.atomic import check_target, writing
+from narrows.atomic import check_target, writing, writing_folder
 
 
 def names(folder):
@@ -111,3 +111,50 @@ def test_a_folder_without_rights(here):
     (here / "locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match="may not be written to"):
         check_target(here / "locked" / "a")
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "empty"])
+def test_a_folder_takes_its_name_at_the_end(here, there):
+    if there:
+        Path("a").mkdir()
+    with writing_folder(Path("a")) as beside:
+        (beside / "x").write_text("new")
+        assert beside.parent == here
+        assert not Path("a", "x").exists()
+    assert names(here) == ["a"]
+    assert Path("a", "x").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_no_part_of_a_folder_is_left_when_writing_fails(here, error):
+    def write():
+        with writing_folder(Path("a")) as beside:
+            (beside / "x").mkdir()
+            (beside / "x" / "y").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert names(here) == []
+
+
+def test_where_no_folder_can_be_written(here):
+    Path("full").mkdir()
+    Path("full", "x").write_text("old")
+    Path("file").write_text("old")
+    for path, says in (
+        ("full", "is there already"),
+        ("file", "is there already"),
+        ("none/a", "there is no folder none"),
+    ):
+        with pytest.raises(InputError, match=says), writing_folder(Path(path)):
+            raise AssertionError("no path was to be given")
+    assert names(here) == ["file", "full"]
+    assert Path("full", "x").read_text() == "old"
+
+
+def test_a_disk_that_fills_up_under_a_folder(here):
+    with pytest.raises(OSError, match="No space left on device") as refused, writing_folder(Path("a")) as beside:
+        raise OSError(28, "No space left on device", str(beside / "x"))
+    assert (refused.value.filename, refused.value.errno) == ("a", 28)
+    assert names(here) == []

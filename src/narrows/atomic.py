@@ -1,4 +1,4 @@
-"""Files that are whole or absent: write beside, then rename."""
+"""Files and folders that are whole or absent: write beside, then rename."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -40,10 +41,49 @@ def writing(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         beside.replace(target)
     except OSError as error:
-        reason = " ".join((error.strerror or str(error)).split())  # libraries give no number, or the temporary name
-        raise OSError(error.errno or errno.EIO, reason, str(path)) from error
+        raise _named(error, path) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; it takes ``path``'s name when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to write; an empty one of that name is replaced.
+
+    Raises
+    ------
+    InputError
+        If there is something of that name, or no folder can be made there.
+    OSError
+        If writing fails, as on a full disk; it names ``path``.
+    """
+    empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty:
+        raise InputError(f"{path} is there already; give the name of a new folder")
+    if not empty:
+        check_target(path)
+    target = Path(os.path.realpath(path))  # a link stays a link
+    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")
+    try:
+        beside.mkdir()
+        yield beside
+        if empty:
+            target.rmdir()
+        beside.rename(target)
+    except OSError as error:
+        raise _named(error, path) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _named(error: OSError, path: Path | str) -> OSError:
+    """The same trouble with the name that a person gave: libraries give no number, or the temporary name."""
+    return OSError(error.errno or errno.EIO, " ".join((error.strerror or str(error)).split()), str(path))
 
 
 def check_target(path: Path, inputs: Iterable[Path | str] = ()) -> None:

@@ -9,6 +9,7 @@ from narrows.errors import InputError
 
 if TYPE_CHECKING:
     from narrows.data.dataset import Dataset
+    from narrows.data.frames import Frames
     from narrows.data.schema import Schema
 
 
@@ -54,6 +55,14 @@ class Reading:
             schema=schema,
             keep_constants=keep_constants,
         )
+
+    def frames(self, data: str, schema: Schema | None = None) -> Frames:
+        """Open ``data`` to be read in blocks, as a trained model's ``schema`` has them."""
+        from narrows.data.frames import open_frames
+        from narrows.data.sources import Request
+
+        kinds = _kinds(self.column or ())
+        return open_frames(data, Request(self.key, self.label, self.ignore, not self.no_header, "train", kinds, schema))
 
 
 def _kinds(choices: tuple[str, ...]) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import math
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +17,7 @@ from numpy.lib import format as npy
 
 from narrows.data.columns import Raw
 from narrows.data.limits import refuse_bomb
+from narrows.data.stored import Stored
 from narrows.data.wording import brief, listed, nearest, short
 from narrows.errors import InputError
 
@@ -41,9 +44,39 @@ def read_npy(path: Path) -> np.ndarray:
     InputError
         If the file is no NumPy file, holds Python objects, or is shorter than it declares.
     """
+    with _refusing(path), path.open("rb") as stream:
+        return _array(stream, path.stat().st_size, str(path))
+
+
+def open_npy(path: Path) -> Stored:
+    """Open a ``.npy`` file to read it in blocks, of either order.
+
+    Raises
+    ------
+    InputError
+        As `read_npy`.
+    """
+    with _refusing(path), path.open("rb") as stream:
+        shape, fortran, dtype = _declared(stream, path.stat().st_size, str(path))
+        offset = stream.tell()
+
+    def rows(at_once: int) -> Iterator[np.ndarray]:
+        for start in range(0, shape[0], at_once):
+            with _refusing(path):
+                # Mapped anew for each block, so that no more of the file than that takes up memory. Where the first
+                # axis runs fastest, a block is all over the file, whose pages are then the system's to take back.
+                mapped = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+                block = np.array(mapped[start : start + at_once], dtype.newbyteorder("="), order="C")
+            yield block
+
+    return Stored(shape, dtype, rows)
+
+
+@contextlib.contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn what NumPy raises at damaged files into one sentence."""
     try:
-        with path.open("rb") as stream:
-            return _array(stream, path.stat().st_size, str(path))
+        yield
     except InputError:
         raise
     except _BROKEN as error:
@@ -94,8 +127,8 @@ def _keys(archive: zipfile.ZipFile) -> list[str]:
     return [entry.filename[:-4] for entry in archive.infolist() if entry.filename.endswith(".npy")]
 
 
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type that a NumPy file declares; the stream then stands at the cells."""
+def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether the first axis runs fastest, and type; the stream then stands at the cells."""
     version = npy.read_magic(stream)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
@@ -103,12 +136,12 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
             f"{short(name)} is of NumPy format {version}, which is for structured arrays; "
             f"give an array of plain numbers"
         )
-    shape, _, dtype = read(stream)
-    return shape, dtype
+    return read(stream)
 
 
-def _array(stream: IO[bytes], size: int, name: str) -> np.ndarray:
-    shape, dtype = _header(stream, name)
+def _declared(stream: IO[bytes], size: int, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """What a NumPy file of so many bytes declares, if it holds it and that is plain numbers."""
+    shape, fortran, dtype = _header(stream, name)
     if dtype.hasobject:
         raise InputError(
             f"{short(name)} holds pickled Python objects, which are never loaded; save an array of plain numbers"
@@ -120,6 +153,11 @@ def _array(stream: IO[bytes], size: int, name: str) -> np.ndarray:
             f"{short(name)} declares {declared} bytes of cells of shape {shape}, which it does not hold; "
             f"write or fetch it again"
         )
+    return shape, fortran, dtype
+
+
+def _array(stream: IO[bytes], size: int, name: str) -> np.ndarray:
+    dtype = _declared(stream, size, name)[2]
     stream.seek(0)
     array: np.ndarray = npy.read_array(stream, allow_pickle=False)
     return array.astype(dtype.newbyteorder("="), copy=False)
@@ -129,7 +167,7 @@ def _shape(archive: zipfile.ZipFile, key: str) -> tuple[int, ...]:
     """Declared shape of one array; () where it is of no use, so that it spoils none of its neighbours."""
     with archive.open(f"{key}.npy") as stream:
         try:
-            shape, dtype = _header(stream, key)
+            shape, _, dtype = _header(stream, key)
         except InputError:
             return ()
     return () if dtype.hasobject else shape

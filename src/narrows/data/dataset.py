@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from narrows.data.columns import Raw, is_frame, matched, raw_columns, table_of
+from narrows.data.grid import off_grid
 from narrows.data.kinds import checked_matrix
 from narrows.data.matrices import array_of, finite, numeric, whole_and_large
 from narrows.data.schema import Schema, infer_schema, mixed_schema
@@ -126,7 +127,7 @@ def _cells(found: Raw, kind: str | None, schema: Schema | None, what: str) -> tu
     """The cells in their stored type, and what they are."""
     if found.columns is not None:
         return found.values, schema or mixed_schema(found.columns)
-    _refuse_no_examples(found.values, what)
+    refuse_no_examples(found.values.shape, what)
     cells = numeric(found.values, what)
     if schema is not None and schema.columns is not None:
         return checked_matrix(cells, schema.columns, what), schema
@@ -167,10 +168,11 @@ def _raw(values: Any, names: tuple[str, ...] | None, what: str, schema: Schema |
     return Raw(array[:, [names.index(name) for name in wanted]], wanted)
 
 
-def _refuse_no_examples(values: np.ndarray, what: str) -> None:
-    if values.ndim < 2 or values.size == 0:
+def refuse_no_examples(shape: tuple[int, ...], what: str) -> None:
+    """Refuse an array without an example, or with one of no cells."""
+    if len(shape) < 2 or 0 in shape:
         raise InputError(
-            f"{what} has the shape {values.shape}; give at least one example of at least one cell, examples first: "
+            f"{what} has the shape {shape}; give at least one example of at least one cell, examples first: "
             f"(examples, columns) or (examples, height, width)"
         )
 
@@ -213,12 +215,7 @@ def _on_grid(values: np.ndarray, schema: Schema) -> np.ndarray:
         index = (values - np.asarray(schema.low, np.float32 if values.itemsize == 1 else np.float64)) / schema.step
         good = (index == np.rint(index)) & (index >= 0) & (values <= schema.high)
     if not good.all():
-        where = np.unravel_index(int(np.argmin(good)), values.shape)
-        column = short(schema.names[int(where[1])]) if schema.names else str(tuple(int(place) for place in where[1:]))
-        raise InputError(
-            f"row {int(where[0])}, cell {column} holds {float(values[where]):g}, but the model was trained on "
-            f"{schema.describe()}; give data with the same values or train a model on these"
-        )
+        raise off_grid(values, good, schema)
     return values
 
 

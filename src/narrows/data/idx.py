@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from narrows.data.limits import allowance
+from narrows.data.stored import Stored
 from narrows.data.wording import brief, short
 from narrows.errors import InputError
 
@@ -47,12 +50,44 @@ def read_idx(path: Path) -> np.ndarray:
         If the file is no IDX file, or shorter or longer than it declares. The declared size is weighed
         against the file's before memory is taken.
     """
-    name = str(path)
+    with _read(path) as stream:
+        shape, cell = _declared(stream, path)
+        cells = bytearray()  # rather than bytes, so that the array is writable, as torch wants it
+        for part in _parts(stream, shape, cell, _CHUNK, path):
+            cells += part
+    return np.frombuffer(cells, cell).reshape(shape).astype(cell.newbyteorder("="), copy=False)
+
+
+def open_idx(path: Path) -> Stored:
+    """Open an IDX file, gzipped or not, to read it in blocks.
+
+    Raises
+    ------
+    InputError
+        As `read_idx`; of a file that ends early, or goes on, when its last block is read.
+    """
+    with _read(path) as stream:
+        shape, cell = _declared(stream, path)
+
+    def rows(at_once: int) -> Iterator[np.ndarray]:
+        with _read(path) as stream:
+            _declared(stream, path)
+            for part in _parts(stream, shape, cell, at_once * math.prod(shape[1:]) * cell.itemsize, path):
+                yield np.frombuffer(part, cell).reshape(-1, *shape[1:]).astype(cell.newbyteorder("="), copy=False)
+
+    return Stored(shape, cell.newbyteorder("="), rows)
+
+
+@contextlib.contextmanager
+def _read(path: Path) -> Iterator[io.BufferedIOBase]:
+    """The unpacked file; what reading it raises becomes one sentence."""
     try:
         with _opened(path) as stream:
-            return _parsed(stream, path, name)
+            yield stream
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{short(name)} cannot be read as an IDX file ({brief(error)}); fetch it again") from error
+        raise InputError(
+            f"{short(str(path))} cannot be read as an IDX file ({brief(error)}); fetch it again"
+        ) from error
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
@@ -67,7 +102,9 @@ def _sides_of(magic: bytes) -> int:
     return magic[3] if valid else 0
 
 
-def _parsed(stream: io.BufferedIOBase, path: Path, name: str) -> np.ndarray:
+def _declared(stream: io.BufferedIOBase, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of the cells, weighed against the size of the file; the stream then stands at the cells."""
+    name = str(path)
     magic = stream.read(4)
     sides = _sides_of(magic)
     header = stream.read(4 * sides)
@@ -86,11 +123,15 @@ def _parsed(stream: io.BufferedIOBase, path: Path, name: str) -> np.ndarray:
             f"{short(name)} declares {declared} bytes of cells of shape {shape}, which its {size} bytes "
             f"do not hold; fetch it again"
         )
-    payload = bytearray()
-    while len(payload) < declared and (chunk := stream.read(min(_CHUNK, declared - len(payload)))):
-        payload += chunk
-    if len(payload) != declared or stream.read(1):
-        relation = "ends early" if len(payload) != declared else "goes on after them"
-        raise InputError(f"{short(name)} declares cells of shape {shape} and {relation}; fetch it again")
-    # A bytearray rather than bytes, so that the array is writable, as torch wants it.
-    return np.frombuffer(payload, cell).reshape(shape).astype(cell.newbyteorder("="), copy=False)
+    return shape, cell
+
+
+def _parts(stream: io.BufferedIOBase, shape: tuple[int, ...], cell: np.dtype, size: int, path: Path) -> Iterator[bytes]:
+    """The bytes of the cells, so many at a time; refuses the file at its end if that is not where it should be."""
+    left = math.prod(shape) * cell.itemsize
+    while left and len(part := stream.read(min(size, left))) == min(size, left):
+        left -= len(part)
+        yield part
+    if left or stream.read(1):
+        relation = "ends early" if left else "goes on after them"
+        raise InputError(f"{short(str(path))} declares cells of shape {shape} and {relation}; fetch it again")

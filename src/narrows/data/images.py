@@ -1,7 +1,8 @@
-"""Images: a folder, a zip file or a single one -> an array, every example of one size and one mode."""
+"""Images: a folder, a zip file or a single one -> arrays, one by one, or all of one size and mode in one."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -9,7 +10,8 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,37 +60,96 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not hidden
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read a single image as one example.
+@dataclass(frozen=True)
+class Pictures:
+    """Images of a folder or a zip file, or one alone, that are decoded one after the other.
+
+    Iterating gives the name and the pixels of each, (height, width) or (height, width, channels), sorted by name; they
+    may be of different sizes and modes.
+
+    Parameters
+    ----------
+    kind : {"folder", "zip", "image"}
+        What holds them.
+    path : Path
+        Where it is.
+    listing : callable
+        Opens it, for as long as a context lasts, and gives what is in it.
+    """
+
+    kind: str
+    path: Path
+    listing: Callable[[Path], AbstractContextManager[list[_Entry]]]
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        with self.listing(self.path) as entries:
+            return len(entries)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Decode all images, from the first."""
+        with self.listing(self.path) as entries:
+            for entry in entries:
+                yield entry.name, _decoded(entry)
+
+    def stacked(self) -> np.ndarray:
+        """All images in one array, each of one size and one mode.
+
+        Returns
+        -------
+        array, shape (n, height, width) or (n, height, width, channels)
+            uint8; uint16 for 16-bit grey.
+
+        Raises
+        ------
+        InputError
+            If one is damaged, or differs from the first in size or mode.
+        """
+        with self.listing(self.path) as entries:
+            return _stacked(entries, str(self.path))
+
+
+def one_image(path: Path) -> Pictures:
+    """A single image, as one example."""
+    return Pictures("image", path, _alone)
+
+
+def folder_of_images(path: Path) -> Pictures:
+    """All images in a folder and the folders in it.
 
     Raises
     ------
     InputError
-        If the file is damaged, or no image that can be read without loss.
+        When they are listed: if there is none, or a folder cannot be read.
     """
-    return _stacked([_Entry(str(path), path.stat().st_size, path.read_bytes)], str(path))
+    return Pictures("folder", path, _in_folder)
 
 
-def read_folder(path: Path) -> np.ndarray:
-    """Read all images in a folder and the folders in it, sorted by name.
-
-    Returns
-    -------
-    array, shape (n, height, width) or (n, height, width, channels)
-        uint8; uint16 for 16-bit grey.
+def zip_of_images(path: Path) -> Pictures:
+    """All images in a zip file; nothing is unpacked to disk.
 
     Raises
     ------
     InputError
-        If there is none, one is damaged, or one differs from the first in size or mode.
+        When they are listed: if there is none, or the file is no zip file, encrypted, or a decompression bomb.
     """
+    return Pictures("zip", path, _in_zip)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[list[_Entry]]:
+    yield [_Entry(str(path), path.stat().st_size, path.read_bytes)]
+
+
+@contextlib.contextmanager
+def _in_folder(path: Path) -> Iterator[list[_Entry]]:
     entries = []
     for folder, _, files in os.walk(path, onerror=_refuse_unread):
         for name in files:
             file = Path(folder, name)
             if is_image(file.relative_to(path).as_posix()):
                 entries.append(_Entry(file.relative_to(path).as_posix(), file.stat().st_size, file.read_bytes))
-    return _stacked(sorted(entries, key=lambda entry: entry.name), str(path))
+    yield _some(entries, path)
 
 
 def _refuse_unread(error: OSError) -> None:
@@ -96,31 +157,31 @@ def _refuse_unread(error: OSError) -> None:
     raise InputError(f"the folder {short(str(error.filename))} cannot be read ({brief(error)}); allow it") from error
 
 
-def read_zip(path: Path) -> np.ndarray:
-    """Read all images in a zip file, sorted by name; nothing is unpacked to disk.
-
-    Raises
-    ------
-    InputError
-        As `read_folder`, and if the file is no zip file, encrypted, or a decompression bomb.
-    """
+@contextlib.contextmanager
+def _in_zip(path: Path) -> Iterator[list[_Entry]]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if is_image(member.filename)]
             refuse_bomb(sum(member.file_size for member in members), path.stat().st_size, str(path))
             entries = [
-                _Entry(member.filename, member.file_size, functools.partial(archive.read, member))
-                for member in sorted(members, key=lambda member: member.filename)
+                _Entry(member.filename, member.file_size, functools.partial(archive.read, member)) for member in members
             ]
-            return _stacked(entries, str(path))
+            yield _some(entries, path)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         raise InputError(f"{short(str(path))} cannot be read as a zip file ({brief(error)}); write it again") from error
 
 
+def _some(entries: list[_Entry], path: Path) -> list[_Entry]:
+    """The images sorted by name; refuse a source without any."""
+    if not entries:
+        raise InputError(
+            f"{short(str(path))} holds no images; give a folder or zip file with {', '.join(SUFFIXES)} files"
+        )
+    return sorted(entries, key=lambda entry: entry.name)
+
+
 def _stacked(entries: list[_Entry], source: str) -> np.ndarray:
     """Decode all images into one array, whose size the first one tells."""
-    if not entries:
-        raise InputError(f"{short(source)} holds no images; give a folder or zip file with {', '.join(SUFFIXES)} files")
     first = _decoded(entries[0])
     shape, mode = first.shape, _mode_of(first)
     refuse_bomb(first.nbytes * len(entries), sum(entry.size for entry in entries), source)

@@ -192,14 +192,21 @@ def infer_schema(values: np.ndarray, *, names: tuple[str, ...] | None = None, ki
     InputError
         If the shape is none of the above, or the values do not fit ``kind``.
     """
-    shape, layout = _shape_and_layout(values.shape[1:])
+    shape, layout = shape_and_layout(values.shape[1:])
     low, high = float(values.min()), float(values.max())
     kind = kind or _kind_of(values, low, high)
     grid = _grid(values, kind, low, high)
     return Schema(shape, *grid, layout=layout, names=names)
 
 
-def _shape_and_layout(shape: tuple[int, ...]) -> tuple[tuple[int, ...], Layout]:
+def shape_and_layout(shape: tuple[int, ...]) -> tuple[tuple[int, ...], Layout]:
+    """Shape of an example in an array of a user's -> its shape in a schema, and how the user keeps it.
+
+    Raises
+    ------
+    InputError
+        If it is neither a vector nor an image.
+    """
     if len(shape) == 1:
         return shape, "vector"
     if len(shape) == 2:

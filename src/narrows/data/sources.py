@@ -1,0 +1,238 @@
+"""Where data come from: the named set, the file or the folder that a text names, and what reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from narrows.data import arrays, named, tables
+from narrows.data.arff import read_arff
+from narrows.data.columns import Raw, raw_columns
+from narrows.data.idx import is_idx, open_idx, read_idx
+from narrows.data.images import SUFFIXES, Pictures, folder_of_images, one_image, zip_of_images
+from narrows.data.schema import Schema
+from narrows.data.stored import Stored
+from narrows.data.wording import listed, nearest, short
+from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of a reader; the parameters are those of `read`.
+
+    Raises
+    ------
+    InputError
+        If there is no such split, or kinds of columns were given beside a schema, which states them.
+    """
+
+    key: str | None = None
+    label: str | None = None
+    ignore: tuple[str, ...] = ()
+    header: bool = True
+    split: str = "train"
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    schema: Schema | None = None
+    keep_constants: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what stands for itself."""
+        if self.split not in named.SPLITS:
+            raise InputError(f"unknown split {short(self.split)}; allowed are {listed(named.SPLITS)}")
+        if self.kinds and self.schema is not None:
+            raise InputError(
+                "kinds of columns were given with a trained model's schema, which states them; leave them out"
+            )
+
+    def options(self) -> set[str]:
+        """Names of the options that were given."""
+        given = {
+            "key": self.key,
+            "label": self.label,
+            "ignore": self.ignore,
+            "header": not self.header,
+            "column": self.kinds,
+        }
+        return {name for name, value in given.items() if value} | ({"split"} if self.split != "train" else set())
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A kind of file: its suffixes, its reader, the options that mean something to it, and how to read it in parts."""
+
+    what: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path, Request], Raw]
+    options: frozenset[str] = frozenset()
+    open: Callable[[Path], Stored | Pictures] | None = None
+
+
+@dataclass(frozen=True)
+class Located:
+    """Data that were found by name.
+
+    Parameters
+    ----------
+    read : callable
+        Reads all of them.
+    open : callable or None
+        Opens them for reading in parts, where that is possible.
+    schema : Schema or None
+        What the makers of a named data set say of it.
+    """
+
+    read: Callable[[], Raw]
+    open: Callable[[], Stored | Pictures] | None = None
+    schema: Schema | None = None
+
+
+def _npz(path: Path, request: Request) -> Raw:
+    return arrays.read_npz(path, request.key, request.label, request.split)
+
+
+def _text(path: Path, request: Request) -> Raw:
+    return in_columns(tables.read_text_table(path, request.header, _categories(request)), request, short(str(path)))
+
+
+def _categories(request: Request) -> tuple[str, ...]:
+    """Columns that were said, or learnt, to hold categories: as numbers, 01 and 1 would be the same."""
+    said = [name for name, kind in request.kinds.items() if kind in ("binary", "category")]
+    learnt = request.schema.columns or () if request.schema is not None else ()
+    return (*said, *(column.name for column in learnt if column.categories))
+
+
+def _arff(path: Path, request: Request) -> Raw:
+    return in_columns(read_arff(path), request, short(str(path)))
+
+
+def _parquet(path: Path, request: Request) -> Raw:
+    return in_columns(tables.read_parquet(path), request, short(str(path)))
+
+
+def _arrow(path: Path, request: Request) -> Raw:
+    return in_columns(tables.read_arrow(path), request, short(str(path)))
+
+
+def in_columns(table: pa.Table, request: Request, what: str) -> Raw:
+    """Make a matrix of the columns of a table, as was asked."""
+    return raw_columns(
+        table,
+        what=what,
+        label=request.label,
+        ignore=request.ignore,
+        kinds=request.kinds,
+        schema=request.schema,
+        positional=not request.header,
+        keep_constants=request.keep_constants,
+    )
+
+
+def _images(pictures: Callable[[Path], Pictures]) -> Callable[[Path, Request], Raw]:
+    return lambda path, _: Raw(pictures(path).stacked())
+
+
+COLUMN_OPTIONS = frozenset({"label", "ignore", "column"})
+_IDX = _Format("an IDX file", (), lambda path, _: Raw(read_idx(path)), open=open_idx)
+_FOLDER = _Format("a folder of images", (), _images(folder_of_images), open=folder_of_images)
+_FORMATS = (
+    _Format("a NumPy array", (".npy",), lambda path, _: Raw(arrays.read_npy(path)), open=arrays.open_npy),
+    _Format("a NumPy archive", (".npz",), _npz, frozenset({"key", "label", "split"})),
+    _Format("a zip file of images", (".zip",), _images(zip_of_images), open=zip_of_images),
+    _Format("an image", SUFFIXES, _images(one_image), open=one_image),
+    _Format(
+        "a table of text", (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), _text, COLUMN_OPTIONS | {"header"}
+    ),
+    _Format("an ARFF file", (".arff", ".arff.gz"), _arff, COLUMN_OPTIONS),
+    _Format("a Parquet file", (".parquet", ".pq"), _parquet, COLUMN_OPTIONS),
+    _Format("an Arrow file", (".arrow", ".arrows", ".ipc", ".feather"), _arrow, COLUMN_OPTIONS),
+)
+
+
+def located(text: str, request: Request) -> Located:
+    """Find a named data set or a file.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is of an unknown kind, or an option was given that means nothing to it.
+    """
+    name, colon, split = text.partition(":")
+    if name in named.names():
+        refuse_options(request, frozenset({"split"}), f"the named data set {short(name)}")
+        found = named.load(name, split if colon else request.split)
+        return Located(lambda: found.examples, schema=found.schema)
+    at, key = _path_and_key(text)
+    if not _exists(at):
+        raise InputError(_not_found(text))
+    path = Path(at)
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"{short(at)} is a device or a pipe; give a file, a folder of images or a named data set")
+    form = _format_of(path)
+    request = dataclasses.replace(request, key=key or request.key)
+    refuse_options(request, form.options, f"{form.what} such as {short(at)}")
+    return Located(partial(form.read, path, request), partial(form.open, path) if form.open else None)
+
+
+def _path_and_key(text: str) -> tuple[str, str | None]:
+    """``file.npz:key`` -> file and key; a file whose name holds a colon stays whole."""
+    head, colon, key = text.rpartition(":")
+    if colon and key and head.lower().endswith(".npz") and not _exists(text):
+        return head, key
+    return text, None
+
+
+def _format_of(path: Path) -> _Format:
+    if path.is_dir():
+        return _FOLDER
+    name = path.name.lower()
+    for form in _FORMATS:
+        if name.endswith(form.suffixes):
+            return form
+    if "idx" in name or is_idx(path):
+        return _IDX
+    if tables.is_text_table(path):  # such as kddcup.data.gz
+        return next(form for form in _FORMATS if form.read is _text)
+    suffixes = ", ".join(suffix for form in _FORMATS for suffix in form.suffixes)
+    raise InputError(
+        f"{short(str(path))} is of an unknown kind; give a folder of images, an IDX file or one of {suffixes}"
+    )
+
+
+def refuse_options(request: Request, allowed: frozenset[str], what: str) -> None:
+    """An option that would go unheeded is a misunderstanding."""
+    unheeded = sorted(request.options() - allowed)
+    if unheeded:
+        meaning = {
+            "key": "key names an array of an .npz file",
+            "label": "label names a column of a table",
+            "ignore": "ignore names columns of a table",
+            "header": "header is for tables of text",
+            "column": "column says what a column of a table holds",
+            "split": "split is for named data sets",
+        }[unheeded[0]]
+        raise InputError(f"{unheeded[0]} was given for {what}; {meaning}: leave it out")
+
+
+def _exists(text: str) -> bool:
+    """Whether there is such a file; text that cannot be a file's name names none."""
+    try:
+        # An empty path would be the current folder.
+        return bool(text) and Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _not_found(text: str) -> str:
+    try:
+        beside = [str(path) for path in Path(text).parent.iterdir()]
+    except (OSError, ValueError):
+        beside = []
+    near = nearest(text, [*named.names(), *beside])
+    return f"no such file or data set: {short(text)}; named data sets are {listed(named.names())}{near}"
