@@ -1,0 +1,215 @@
+"""Bits-back: a variational autoencoder in whole numbers as a codec, whose files are as long as minus the elbo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.coding.ans import Ans
+from narrows.coding.bitsback import Codec, bits_back, settled, told, uniform
+from narrows.coding.elementwise import Reshape, Scale
+from narrows.coding.exact import STEP, IntegerNetwork, check_whole
+from narrows.coding.laws import FRACTION
+from narrows.coding.normal import NormalBins
+from narrows.coding.products import check_exact
+from narrows.compression.compressor import Compressor, Work
+from narrows.compression.convert import converted, sides, standardised
+from narrows.compression.told import LAWS, check_codes, told_by
+from narrows.data.schema import Schema
+from narrows.data.transforms import Transform
+from narrows.errors import InputError, unknown
+from narrows.model import Model
+
+CODE_BITS = 10
+"""Each number of a code is one of 2^10 bins of equal mass."""
+_GROUP_BITS = 10
+_PARAMS_AT_ONCE = 1 << 23
+_CELLS_A_LANE = 1 << 17
+_MOST_LANES = 64
+
+
+class BitsBack(Compressor):
+    """A variational autoencoder, by bits-back coding (Townsend et al. 2019).
+
+    Examples are coded in groups. The codes of a group are drawn by popping what is already on the stack, and so it has
+    no more examples than that surely suffices for, at a word of 16 bits a number. Where that is none, as at first, one
+    example has the posterior's mean for its code, which no bits are needed for and which gives none back. On top of
+    each group lies the number of its examples, 0 for such a one.
+
+    Parameters
+    ----------
+    schema : Schema
+        Of one example.
+    encoder : IntegerNetwork
+        From an example, as indices on the grid, to means (2^-12) and then s (2^-6) of the numbers of its code.
+    decoder : IntegerNetwork
+        From the centres of the bins of a code to numbers for the law, (P, cells); those that it lacks are 0.
+    law : str
+        One of `LAWS`.
+    components : int
+        Of the law.
+    code_bits : int
+        Each number of a code is one of 2^code_bits bins.
+    """
+
+    kind = "bits-back"
+
+    def __init__(
+        self,
+        schema: Schema,
+        encoder: IntegerNetwork,
+        decoder: IntegerNetwork,
+        law: str,
+        components: int = 1,
+        code_bits: int = CODE_BITS,
+    ) -> None:
+        if not isinstance(law, str) or law not in LAWS:
+            raise unknown("law of a codec", law, LAWS)
+        self.schema = schema
+        self.encoder, self.decoder = encoder, decoder
+        self.law = LAWS[law](schema.levels, check_whole("components", components, 1, 64))
+        self.bins = NormalBins(check_whole("code_bits", code_bits, 1, 14))
+        self._plain = {"law": law, "components": components, "code_bits": code_bits}
+        self._check()
+
+    @classmethod
+    def from_model(cls, model: Model) -> Self:
+        """Convert a trained model.
+
+        Raises
+        ------
+        InputError
+            If it has no codes that bits-back can draw, a likelihood that no law here is for, or a network that has no
+            form in whole numbers.
+        """
+        check_codes(model.latent)
+        law, components, scale = told_by(model.likelihood)
+        encoding, decoding = sides(model.network)
+        transform, size = model.transform, model.latent.size
+        assert isinstance(transform, Transform)  # the other one has columns, which no such likelihood scores
+        posterior = Scale(np.repeat([1 << STEP, FRACTION], size), np.zeros(2 * size, dtype=np.int64), STEP)
+        encoder = IntegerNetwork([standardised(transform), *converted(encoding), posterior], transform.seen_shape)
+        params = Reshape([model.likelihood.n_params, transform.schema.size])
+        decoder = IntegerNetwork([*converted(decoding), params, scale], (size,))
+        return cls(transform.modelled, encoder, decoder, law, components)
+
+    def encode(self, values: np.ndarray, work: Work) -> bytes:
+        """Code examples (n, *shape), indices on the grid."""
+        check_exact(work.device)
+        posteriors = self.posteriors(values, work)
+        lanes = self._lanes(len(values))
+        ans = Ans(lanes, compiled=work.compiled)
+        start = 0
+        while start < len(values):
+            words = ans.bits // 16 - 2 * lanes
+            size = min(words // self.decoder.shape[0], len(values) - start, self._largest_group)
+            group = slice(start, start + max(size, 1))
+            self._codec(size, work, posteriors[group]).push(ans, values[group])
+            ans.push_uniform([size], _GROUP_BITS)
+            start = group.stop
+        return ans.to_bytes()
+
+    def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
+        """Give back n examples (n, *shape) as indices on the grid; `InputError` if the payload is damaged."""
+        check_exact(work.device)
+        ans = Ans.from_bytes(payload, self._lanes(n), compiled=work.compiled)
+        values = np.empty((n, *self.schema.shape), dtype=np.uint8)
+        stop = n
+        while stop:
+            size = int(ans.pop_uniform(1, _GROUP_BITS)[0])
+            if size > min(stop, self._largest_group):
+                raise InputError(f"a group of {size} examples is too large: data are damaged, or of another model")
+            start = stop - max(size, 1)
+            values[start:stop] = self._codec(size, work).pop(ans)
+            stop = start
+        if not ans.empty:
+            raise InputError("bits are left over after the last example: data are damaged, or of another model")
+        return values
+
+    def bound(self, values: np.ndarray, work: Work) -> float:
+        """Minus the elbo of the model in whole numbers, in bits, from one code an example, drawn by a fixed seed."""
+        randomness = np.random.default_rng(0)
+        bits = 0.0
+        for start in range(0, len(values), self._largest_group):
+            x = values[start : start + self._largest_group]
+            posteriors = self.posteriors(x, work).reshape(-1, 2)
+            source = Ans(_MOST_LANES, compiled=work.compiled)
+            # As many words as can be popped, and more, which make every lane's state random.
+            source.push_uniform(randomness.integers(1 << 16, size=len(posteriors) + 2 * _MOST_LANES), 16)
+            z = self.bins.pop(source, posteriors)
+            params = self.params(z.reshape(len(x), -1), work)
+            bits += self.law.bits(params.reshape(-1, self.law.n_params), x.ravel())
+            bits += self.bins.digits * len(z) - self.bins.bits(posteriors, z)
+        return bits
+
+    def posteriors(self, values: NDArray[Any], work: Work) -> NDArray[np.int32]:
+        """Mean (2^-12) and s (2^-6) of each number of the codes of examples (n, *shape), (n, d, 2)."""
+        numbers = self.encoder(values, work.batch, work.device)
+        return np.stack(np.split(numbers, 2, axis=1), axis=2)
+
+    def params(self, z: NDArray[Any], work: Work) -> NDArray[np.int32]:
+        """Numbers of the law for each cell, (n, *shape, n_params), from codes in bins (n, d)."""
+        numbers = self.decoder(self.bins.bins.centres[z], work.batch, work.device)
+        params = np.zeros((len(z), self.schema.size, self.law.n_params), dtype=np.int32)
+        params[..., : numbers.shape[1]] = numbers.swapaxes(1, 2)
+        return params.reshape(len(z), *self.schema.shape, -1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Weights of both networks."""
+        networks = {"encoder": self.encoder, "decoder": self.decoder}
+        return {f"{name}.{own}": array for name, net in networks.items() for own, array in net.arrays().items()}
+
+    def settings(self) -> dict[str, Any]:
+        """Layers of both networks, law and bins."""
+        return {"encoder": self.encoder.description(), "decoder": self.decoder.description(), **self._plain}
+
+    @classmethod
+    def from_arrays(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        """Make it again; `InputError` if what is given cannot be one."""
+        if set(settings) != {"encoder", "decoder", "law", "components", "code_bits"}:
+            raise InputError(f"a codec bits-back has no settings {sorted(settings)}; export it again")
+        own: dict[str, dict[str, np.ndarray]] = {"encoder": {}, "decoder": {}}
+        for name, array in arrays.items():
+            side, _, rest = name.partition(".")
+            if side not in own:
+                raise unknown("part of a codec", side, own)
+            own[side][rest] = array
+        encoder = IntegerNetwork.restored(settings["encoder"], own["encoder"], schema.shape)
+        code = (encoder.shape_after[0] // 2,)
+        decoder = IntegerNetwork.restored(settings["decoder"], own["decoder"], code)
+        plain = {name: settings[name] for name in ("law", "components", "code_bits")}
+        return cls(schema, encoder, decoder, **plain)
+
+    def _check(self) -> None:
+        """Check that networks, law and data fit each other."""
+        shape, code, told = self.encoder.shape_after, self.decoder.shape, self.decoder.shape_after
+        if self.law.symbols != self.schema.levels:
+            raise InputError(f"a codec for {self.law.symbols} levels does not serve {self.schema.describe()}")
+        if self.encoder.shape != self.schema.shape or len(code) != 1 or shape != (2 * code[0],):
+            raise InputError(f"the encoder of a codec gives {shape}, and its decoder takes {code}: export it again")
+        if len(told) != 2 or told[0] > self.law.n_params or told[1] != self.schema.size:
+            raise InputError(f"the decoder of a codec gives {told}, which is not for {self.schema.describe()}")
+
+    @property
+    def _largest_group(self) -> int:
+        of_params = _PARAMS_AT_ONCE // (self.law.n_params * self.schema.size)
+        return max(1, min((1 << _GROUP_BITS) - 1, of_params))
+
+    def _lanes(self, n: int) -> int:
+        """More of them are faster, and each costs two bytes or more."""
+        return max(1, min(_MOST_LANES, n * self.schema.size // _CELLS_A_LANE))
+
+    def _codec(self, size: int, work: Work, posteriors: NDArray[np.int32] | None = None) -> Codec:
+        """Make the codec of a group of ``size`` examples, or of a single one without bits for its code."""
+
+        def posterior(x: NDArray[Any]) -> Codec:
+            params = self.posteriors(x, work) if posteriors is None else posteriors
+            return told(self.bins, params) if size else settled(self.bins.nearest(params))
+
+        def likelihood(z: NDArray[Any]) -> Codec:
+            return told(self.law, self.params(z, work))
+
+        return bits_back(uniform((max(size, 1), *self.decoder.shape), self.bins.digits), likelihood, posterior)
