@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from narrows.axes import usual_likelihood
+from narrows.coding.causal import ACTIVATION, CEILING, window
 from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
 from narrows.likelihoods.pixels import DiscretizedLogistic, Levels
@@ -18,7 +19,7 @@ from narrows.noise import Noise
 from narrows.sampling import SMALLEST_UNIFORM, draw
 
 SUMS_AT_ONCE = 40_000_000  # of large images fewer at once, so that memory does not grow with them
-CEILING = 4.0  # of hidden units
+LARGEST = CEILING / 2**ACTIVATION  # hidden unit, as a codec holds it
 
 
 class Local(Levels, kind="local"):
@@ -155,9 +156,9 @@ class Local(Levels, kind="local"):
         if self.from_code is not None:
             numbers = told[:, :, channel].flatten(2).gather(2, places.unsqueeze(1).expand(-1, self.told, -1))
             sums = sums + numbers.transpose(1, 2) @ self.from_code
-        h = F.hardtanh(sums, 0, CEILING)
+        h = F.hardtanh(sums, 0, LARGEST)
         for layer in self.hidden:
-            h = F.hardtanh(layer(h), 0, CEILING)
+            h = F.hardtanh(layer(h), 0, LARGEST)
         with torch.autocast(h.device.type, enabled=False):
             mixtures: Tensor = self.last(h.to(near.dtype))
             return torch.cat(
@@ -248,11 +249,3 @@ def _(q: LocalLevels, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
         return level.round().clamp(0, q.local.levels - 1)
 
     return q.walked(shape[0], drawn)
-
-
-def window(channel: int, channels: int, reach: int) -> list[tuple[int, int, int]]:
-    """Channel, row and column, seen from its pixel, of everything that a level of ``channel`` is told from."""
-    sides = range(-reach, reach + 1)
-    near = [(row, column) for row in range(-reach, 1) for column in sides if row < 0 or column < 0]
-    beside = [(other, row, column) for other in range(channels) for row, column in near]
-    return beside + [(other, 0, 0) for other in range(channel)]
