@@ -32,6 +32,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "generate": ("use", "generate"),
     "reconstruct": ("use", "reconstruct"),
     "embed": ("use", "embed"),
+    "compress": ("compress", "compress"),
+    "decompress": ("compress", "decompress"),
+    "inspect": ("compress", "inspect"),
+    "export": ("compress", "export"),
     "impute": ("impute", "impute"),
     "detect": ("detect", "detect"),
     "stream": ("stream", "stream"),
@@ -40,7 +44,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "presets": ("listing", "presets"),
 }
 FLAGS: Mapping[str, tuple[str, ...]] = {"output": ("--output", "-o"), "n": ("-n",), "settings": ("--set",)}
-ARGUMENTS = ("model", "data")
+ARGUMENTS = ("model", "data", "file")
 MANY = ("settings", "ignore", "column")
 
 # What torch says, in errors of many types, of sizes that no machine has.

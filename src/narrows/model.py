@@ -161,7 +161,7 @@ class Model(nn.Module):
         return p
 
     def terms(self, batch: Batch, k: int, noise: Noise, *, estimated: bool = False) -> Terms:
-        """Encode, draw k codes by the gradient estimator's rule, decode and score, by an estimate where that will do."""
+        """Encode, draw k codes by the gradient estimator's rule, decode and score, or estimate the score."""
         prior = self.latent.prior(batch.seen.shape[0], self.device)
         told = batch.seen
         # A code that is not drawn has no spread to compare, and would only repeat what it is told.

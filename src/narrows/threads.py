@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+
+T = TypeVar("T")
 
 _ONE_AT_A_TIME = Lock()
 
 
-def side_by_side(work: Callable[[int], Tensor], places: Iterable[int]) -> list[Tensor]:
+def side_by_side(work: Callable[[int], T], places: Iterable[int]) -> list[T]:
     """Results of ``work`` at each place, in order; as many pieces run at once as torch has threads.
 
     Every piece runs on one thread, so that its result does not depend on how many there are. Callers wait for each

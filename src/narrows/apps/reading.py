@@ -56,13 +56,14 @@ class Reading:
             keep_constants=keep_constants,
         )
 
-    def frames(self, data: str, schema: Schema | None = None) -> Frames:
-        """Open ``data`` to be read in blocks, as a trained model's ``schema`` has them."""
-        from narrows.data.frames import open_frames
+    def frames(self, data: str, schema: Schema | None = None, cells: int | None = None) -> Frames:
+        """Open ``data`` to be read in blocks of so many cells, as a trained model's ``schema`` has them."""
+        from narrows.data.frames import CELLS, open_frames
         from narrows.data.sources import Request
 
         kinds = _kinds(self.column or ())
-        return open_frames(data, Request(self.key, self.label, self.ignore, not self.no_header, "train", kinds, schema))
+        request = Request(self.key, self.label, self.ignore, not self.no_header, "train", kinds, schema)
+        return open_frames(data, request, cells or CELLS)
 
 
 def _kinds(choices: tuple[str, ...]) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from narrows.values import Progress
+
+T = TypeVar("T")
 
 
 def progress_bar(progress: Iterator[Progress]) -> Iterator[Progress]:
@@ -32,3 +34,18 @@ def progress_bar(progress: Iterator[Progress]) -> Iterator[Progress]:
             figures = f"epoch {now.epoch:.1f}, nats {now.training.nats:.1f}{held_out}, {speed:,.0f}/s, {left} left"
             bar.update(task, completed=now.share, figures=figures)
             yield now
+
+
+def counted(doing: str, pieces: Iterable[T], total: int, size: Callable[[T], int]) -> Iterator[T]:
+    """Pass pieces of work on, and draw how much of ``total`` is done, on standard error if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from pieces
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=total)
+        for piece in pieces:
+            bar.update(task, advance=size(piece))
+            yield piece

@@ -22,17 +22,18 @@ def _components(
     count = len(means)
     first = 0
     for k in range(count):
-        means[k] = min(max(np.int64(params[row, k]), -MEANS), MEANS)
-        log_scale = np.int64(params[row, count + k])
+        means[k] = min(max(params[row, k], -MEANS), MEANS)
+        log_scale: int = params[row, count + k]
         scales[k] = inverse[min(max(log_scale, -LOG_SCALES), LOG_SCALES) + LOG_SCALES]
         if params[row, 2 * count + k] > params[row, 2 * count + first]:
             first = k
-    total = np.int64(0)
+    total = 0
     for k in range(count):
-        gap = np.int64(params[row, 2 * count + first]) - np.int64(params[row, 2 * count + k])
+        # Signed numbers of 32 bits are subtracted as such of 64.
+        gap: int = params[row, 2 * count + first] - np.int64(params[row, 2 * count + k])
         weights[k] = exponential[min(gap, LOGITS)]
         total += weights[k]
-    left = np.int64(1 << 16)
+    left = 1 << 16
     for k in range(count):
         weights[k] = (weights[k] << 16) // total
         left -= weights[k]
@@ -43,11 +44,11 @@ def _components(
 def _cumulative(v: int, levels: int, means: Ints, scales: Ints, weights: Ints, sigmoid: Ints) -> int:
     """C(v)."""
     if v <= 0:
-        return np.int64(0)
+        return 0
     if v >= levels:
-        return np.int64(1 << 16)
-    mass = np.int64(0)
-    edge = 64 * np.int64(v) - 32
+        return 1 << 16
+    mass = 0
+    edge = 64 * v - 32
     for k in range(len(means)):
         t = min(max(((edge - means[k]) * scales[k]) >> 10, _LOW), _HIGH) - _LOW
         place, between = t >> 8, t & 255
@@ -95,9 +96,9 @@ def pop_mixture(
     for i in range(len(symbols) - 1, -1, -1):
         lane = lane - 1 if lane > 0 else len(states) - 1
         _components(params, i, exponential, inverse, means, scales, weights)
-        slot = np.int64(peek(states, lane, _PRECISION))
-        found, left = np.int64(0), np.int64(levels)
-        start, end = np.int64(0), np.int64(1 << _PRECISION)
+        slot: int = np.int64(peek(states, lane, _PRECISION))  # type: ignore[assignment]  # signed, as all here
+        found, left = 0, levels
+        start, end = 0, 1 << _PRECISION
         while left > 1:
             half = left >> 1
             at = _cumulative(found + half, levels, means, scales, weights, sigmoid)

@@ -83,6 +83,10 @@ class Compressor(ABC):
         """Bits that the model in whole numbers gives the examples, without the coder's own overhead."""
         return 8.0 * len(self.encode(values, work))
 
+    def counted(self, values: np.ndarray, work: Work) -> tuple[bytes, float]:
+        """What `encode` and `bound` give, together."""
+        return self.encode(values, work), self.bound(values, work)
+
     @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """Whole numbers that, with `settings`, are all that `from_arrays` needs."""

@@ -74,14 +74,19 @@ class LocalCompressor(Compressor):
 
     def encode(self, values: np.ndarray, work: Work) -> bytes:
         """Code images (n, c, height, width), uint8."""
-        ans = Ans(self._lanes(len(values)), compiled=work.compiled)
-        for starts, freqs in reversed(list(self._ranges(values, work))):
-            ans.push(starts, freqs, PRECISION)
-        return ans.to_bytes()
+        return self.counted(values, work)[0]
 
     def bound(self, values: np.ndarray, work: Work) -> float:
         """Bits of the images under the model in whole numbers."""
-        return sum(length(freqs) for _, freqs in self._ranges(values, work))
+        return self.counted(values, work)[1]
+
+    def counted(self, values: np.ndarray, work: Work) -> tuple[bytes, float]:
+        """Code images, and count the bits that the model gives them."""
+        ans = Ans(self._lanes(len(values)), compiled=work.compiled)
+        ranges = list(self._ranges(values, work))
+        for starts, freqs in reversed(ranges):
+            ans.push(starts, freqs, PRECISION)
+        return ans.to_bytes(), sum(length(freqs) for _, freqs in ranges)
 
     def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
         """Images (n, c, height, width)."""
@@ -106,8 +111,9 @@ class LocalCompressor(Compressor):
         canvas = self.network.canvas(n, work.device)
         everywhere = [(row, column) for row in range(self.schema.shape[1]) for column in range(self.schema.shape[2])]
         for channel in range(self.schema.shape[0]):
-            levels = torch.from_numpy(np.ascontiguousarray(values[:, channel].reshape(n, len(everywhere)).T))
-            canvas[self.network.cells(channel, everywhere)] = self.network.seen(levels).to(canvas.device)
+            plane = np.ascontiguousarray(values[:, channel].reshape(n, len(everywhere)).T)
+            seen = self.network.seen(torch.from_numpy(plane))
+            canvas[self.network.cells(channel, everywhere)] = seen.to(canvas.device)
         with _exactly(work):
             for channel, places in self._order():
                 params = self._params(canvas, channel, places, work)
@@ -180,8 +186,9 @@ def _exactly(work: Work) -> Any:
 
 def _first(local: Local, channel: int) -> First:
     """The first layer of a channel, with its linear mean."""
-    layer, line = local.first[channel], local.linear[channel]
-    steps = local.levels - 1
+    layer = local.first[channel]
+    assert isinstance(layer, nn.Linear)
+    line, steps = local.linear[channel], local.levels - 1
     units = _rows(_double(layer.weight) / steps, _double(layer.bias), 2.0**ACTIVATION, FIRST_SHIFT, steps)
     # A linear mean of half ranges from the middle, in 64ths of a level: 64 (L - 1) / 2 times what is seen over L - 1.
     mean = _rows(_double(line)[None], np.array([float(steps)]), FRACTION / 2, LINE_SHIFT, steps)

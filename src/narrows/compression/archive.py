@@ -1,0 +1,202 @@
+"""Data in a ``.nrw`` file and back: chunk by chunk, several at once, each decoded before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+import torch
+
+from narrows.coding.chunks import Frame
+from narrows.coding.container import CODED, STORED, Chunk, Reader, Writer
+from narrows.coding.products import full_precision
+from narrows.compression.compressor import Compressor, Work
+from narrows.compression.files import fingerprint
+from narrows.compression.pieces import check_fit, from_pieces, in_pieces, pieces_in
+from narrows.data.frames import Block, Form, Frames
+from narrows.data.schema import Schema
+from narrows.errors import InputError
+from narrows.threads import side_by_side
+
+CHUNK_CELLS = 1 << 20  # of a chunk; a single example may have more
+_CELLS_A_BYTE = 1 << 18  # which no coder of ours comes near to
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A chunk ready to be written.
+
+    Parameters
+    ----------
+    block : Block
+        The examples.
+    method : int
+        `CODED`, or `STORED` where that is shorter.
+    payload : bytes
+        As they are kept.
+    bits : float
+        Bits that the model gives them.
+    decoded : array or None
+        What they decode to, where the codec is lossy.
+    """
+
+    block: Block
+    method: int
+    payload: bytes
+    bits: float
+    decoded: np.ndarray | None
+
+
+def written(file: BinaryIO, compressor: Compressor, frames: Frames, work: Work) -> Iterator[Packed]:
+    """Write data as a ``.nrw`` file, and give each chunk once it is written.
+
+    Every chunk is decoded first and compared. The bytes do not depend on ``work``, nor on the number of threads.
+
+    Raises
+    ------
+    InputError
+        If the data do not fit the codec.
+    RuntimeError
+        If a chunk does not decode to what was encoded: a fault of ours or of the machine.
+    """
+    header = {
+        "what": "data",
+        "codec": fingerprint(compressor),
+        "kind": compressor.kind,
+        "schema": _without_names(frames.schema).to_json(),
+        "form": frames.form.to_json(),
+    }
+    with Writer(file, header) as writer:
+        for made in _several(lambda block: packed(compressor, block, work), frames):
+            values = made.block.values
+            writer.add(
+                made.payload,
+                examples=len(values),
+                size=values.size,
+                shape=values.shape[1:],
+                method=made.method,
+                notes="\n".join(made.block.names or ()).encode("utf-8", "surrogateescape"),
+            )
+            yield made
+
+
+def packed(compressor: Compressor, block: Block, work: Work) -> Packed:
+    """Code a chunk, decode it again and compare."""
+    values = np.ascontiguousarray(block.values)
+    check_fit(values.shape[1:], compressor.schema.shape)
+    pieces = in_pieces(values, compressor.schema.shape)
+    payload, bits = compressor.counted(pieces, work)
+    raw = stored(values, compressor.schema.levels)
+    if len(payload) >= len(raw):
+        return Packed(block, STORED, raw, 8.0 * len(raw), values if compressor.lossy else None)
+    decoded = from_pieces(compressor.decode(payload, len(pieces), work), values.shape[1:])
+    if not compressor.lossy and not np.array_equal(decoded, values):
+        raise RuntimeError("a chunk did not decode to what was encoded; nothing was written")
+    return Packed(block, CODED, payload, bits, decoded if compressor.lossy else None)
+
+
+def stored(values: np.ndarray, levels: int) -> bytes:
+    """Levels in as few whole bits as each of them needs, without a model."""
+    bits = (levels - 1).bit_length()
+    return np.packbits(np.unpackbits(values.reshape(-1, 1), axis=1)[:, 8 - bits :]).tobytes()
+
+
+def unstored(payload: bytes, cells: int, levels: int) -> np.ndarray:
+    """The inverse of `stored`, (cells,); `InputError` if the payload is of another length."""
+    bits = (levels - 1).bit_length()
+    if len(payload) != -(-cells * bits // 8):
+        raise InputError("a chunk holds fewer or more levels than it says; fetch the file again")
+    rows = np.unpackbits(np.frombuffer(payload, np.uint8), count=cells * bits).reshape(cells, bits)
+    return np.packbits(np.pad(rows, ((0, 0), (8 - bits, 0))), axis=1)[:, 0]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An open ``.nrw`` file of data.
+
+    Parameters
+    ----------
+    reader : Reader
+        Its chunks.
+    schema : Schema
+        Grid of the data; their shape, unless each chunk has its own.
+    form : Form
+        In what form they came.
+    """
+
+    reader: Reader
+    schema: Schema
+    form: Form
+
+    @classmethod
+    def of(cls, reader: Reader) -> Archive:
+        """Read the header; `InputError` if the file holds something else."""
+        header, name = reader.header, reader.source.name
+        if header.get("what") != "data":
+            raise InputError(f"{name} holds a codec and no data; give a file that narrows compress wrote")
+        try:
+            return cls(reader, Schema.from_json(header["schema"]), Form.from_json(header["form"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{name} does not say what its data are ({error}); fetch it again") from None
+
+    def check(self, compressor: Compressor) -> None:
+        """Raise `InputError` unless this codec wrote the file."""
+        header, name = self.reader.header, self.reader.source.name
+        if header.get("codec") != fingerprint(compressor):
+            raise InputError(
+                f"{name} was written with another model ({header.get('kind')} {str(header.get('codec'))[:12]}); give "
+                f"that one, or its codec file: this is {compressor.kind} {fingerprint(compressor)[:12]}"
+            )
+
+    def blocks(self, compressor: Compressor, work: Work, chunks: Iterable[int] | None = None) -> Iterator[Block]:
+        """Decode chunks in order, all of them unless some are named.
+
+        Raises
+        ------
+        InputError
+            If one is damaged, or was written with another model.
+        """
+        self.check(compressor)
+        wanted = range(len(self.reader.entries)) if chunks is None else chunks
+        chunks_read = (self.reader.read(i) for i in wanted)
+        yield from _several(lambda chunk: unpacked(compressor, chunk, work), chunks_read)
+
+
+def unpacked(compressor: Compressor, chunk: Chunk, work: Work) -> Block:
+    """Decode one chunk."""
+    frame, schema = chunk.frame, compressor.schema
+    _check_frame(frame, schema)
+    names = tuple(chunk.notes.decode("utf-8", "surrogateescape").split("\n")) if chunk.notes else None
+    shape = (frame.examples, *frame.shape)
+    if frame.method == STORED:
+        return Block(unstored(chunk.payload, frame.size, schema.levels).reshape(shape), names)
+    pieces = compressor.decode(chunk.payload, frame.examples * pieces_in(frame.shape, schema.shape), work)
+    return Block(from_pieces(pieces, frame.shape), names)
+
+
+def _check_frame(frame: Frame, schema: Schema) -> None:
+    """Refuse a chunk of which the numbers cannot be those of a writer, before anything is made as large as they say."""
+    cells = frame.examples * int(np.prod(frame.shape, dtype=object))
+    fits = cells == frame.size and (frame.examples == 1 or cells <= CHUNK_CELLS)
+    if not fits or frame.method not in (STORED, CODED) or cells > _CELLS_A_BYTE * max(frame.payload, 1):
+        raise InputError("a chunk describes itself in a way that no writer does; fetch the file again")
+    check_fit(frame.shape, schema.shape)
+
+
+def _without_names(schema: Schema) -> Schema:
+    return Schema(schema.shape, schema.low, schema.high, schema.step, schema.layout)
+
+
+def _several(work: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """Results in order; as many pieces of work are done side by side as torch has threads."""
+    left = iter(items)
+    while some := list(islice(left, torch.get_num_threads())):
+        with full_precision():  # for all threads, of which each would otherwise switch it off when it ends
+            results = side_by_side(lambda place: work(some[place]), range(len(some)))
+        yield from results
