@@ -338,23 +338,16 @@ class _Tally:
 
 def _compared(frames: Frames) -> list[str]:
     """Other formats on the same images, or on an even sample of many."""
-    import numpy as np
+    from narrows.apps.comparing import Sample, compared
 
-    from narrows.apps.comparing import MOST_IMAGES, compared
-
-    stride = max(1, -(-len(frames) // MOST_IMAGES))
-    sample, place = [], 0
+    sample = Sample(len(frames))
     for block in frames:
-        kept = block.values[-place % stride :: stride]
-        place += len(block.values)
-        if len(kept):
-            sample.append(np.moveaxis(kept, 1, -1))
-    rows = compared(sample)
-    of = f" of every {stride}th" if stride > 1 else ""
-    return [
-        f"{row.format}, {row.layout}: " + (row.note or f"{row.bytes:,} bytes{of}, {row.bits_per_cell:.3f} bits a cell")
-        for row in rows
+        sample.add(block.values)
+    said = [
+        f"{row.format}, {row.layout}: " + (row.note or f"{row.bytes:,} bytes, {row.bits_per_cell:.3f} bits a cell")
+        for row in compared(sample.blocks)
     ]
+    return [*said, sample.note] if sample.note else said
 
 
 def _readable(file: Path) -> Path:

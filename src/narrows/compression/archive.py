@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -81,7 +82,7 @@ def written(file: BinaryIO, compressor: Compressor, frames: Frames, work: Work) 
                 size=values.size,
                 shape=values.shape[1:],
                 method=made.method,
-                notes="\n".join(made.block.names or ()).encode("utf-8", "surrogateescape"),
+                notes=json.dumps(made.block.names).encode() if made.block.names else b"",
             )
             yield made
 
@@ -172,12 +173,25 @@ def unpacked(compressor: Compressor, chunk: Chunk, work: Work) -> Block:
     """Decode one chunk."""
     frame, schema = chunk.frame, compressor.schema
     _check_frame(frame, schema)
-    names = tuple(chunk.notes.decode("utf-8", "surrogateescape").split("\n")) if chunk.notes else None
+    names = _names_in(chunk.notes, frame.examples)
     shape = (frame.examples, *frame.shape)
     if frame.method == STORED:
         return Block(unstored(chunk.payload, frame.size, schema.levels).reshape(shape), names)
     pieces = compressor.decode(chunk.payload, frame.examples * pieces_in(frame.shape, schema.shape), work)
     return Block(from_pieces(pieces, frame.shape), names)
+
+
+def _names_in(notes: bytes, examples: int) -> tuple[str, ...] | None:
+    """Names of images, one each; none of what came without."""
+    if not notes:
+        return None
+    try:
+        names = json.loads(notes)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or len(names) != examples or not all(isinstance(name, str) for name in names):
+        raise InputError("a chunk does not name its images as a writer does; fetch the file again")
+    return tuple(names)
 
 
 def _check_frame(frame: Frame, schema: Schema) -> None:
