@@ -41,7 +41,7 @@ def _components(
 
 
 @compiled
-def _cumulative(v: int, levels: int, means: Ints, scales: Ints, weights: Ints, sigmoid: Ints) -> int:
+def _cumulative(v: int, levels: int, means: Ints, scales: Ints, weights: Ints, sigmoid: NDArray[np.int32]) -> int:
     """C(v)."""
     if v <= 0:
         return 0
@@ -61,7 +61,7 @@ def mixture_ranges(
     params: NDArray[np.int32],
     symbols: Ints,
     levels: int,
-    sigmoid: Ints,
+    sigmoid: NDArray[np.int32],
     exponential: Ints,
     inverse: Ints,
     starts: NDArray[np.uint32],
@@ -78,13 +78,42 @@ def mixture_ranges(
 
 
 @compiled
+def _bracket(
+    slot: int, levels: int, means: Ints, scales: Ints, weights: Ints, sigmoid: NDArray[np.int32], place: Ints
+) -> None:
+    """Find symbols between which the one at a slot lies; ``place`` becomes low, C(low), high, C(high).
+
+    From the mean on, in steps that double: most symbols are near it.
+    """
+    guess = 0
+    for k in range(len(means)):
+        guess += weights[k] * means[k]
+    v = min(max(((guess >> 16) + 32) >> 6, 0), levels - 1)
+    at, step = _cumulative(v, levels, means, scales, weights, sigmoid), 1
+    place[0] = place[2] = v
+    place[1] = place[3] = at
+    if at <= slot:
+        while place[3] <= slot:
+            place[0], place[1] = place[2], place[3]
+            place[2] = min(place[0] + step, levels)
+            place[3] = _cumulative(place[2], levels, means, scales, weights, sigmoid)
+            step *= 2
+    else:
+        while place[1] > slot:
+            place[2], place[3] = place[0], place[1]
+            place[0] = max(place[2] - step, 0)
+            place[1] = _cumulative(place[0], levels, means, scales, weights, sigmoid)
+            step *= 2
+
+
+@compiled
 def pop_mixture(
     states: NDArray[np.uint64],
     words: NDArray[np.uint16],
     size: int,
     params: NDArray[np.int32],
     levels: int,
-    sigmoid: Ints,
+    sigmoid: NDArray[np.int32],
     exponential: Ints,
     inverse: Ints,
     symbols: Ints,
@@ -92,25 +121,23 @@ def pop_mixture(
     """Pop symbols (m,) under params (m, 3 c); returns the new number of words, or -1 if there were too few."""
     count = params.shape[1] // 3
     means, scales, weights = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    place = np.empty(4, np.int64)
     lane = len(symbols) % len(states)
     for i in range(len(symbols) - 1, -1, -1):
         lane = lane - 1 if lane > 0 else len(states) - 1
         _components(params, i, exponential, inverse, means, scales, weights)
         slot: int = np.int64(peek(states, lane, _PRECISION))  # type: ignore[assignment]  # signed, as all here
-        found, left = 0, levels
-        start, end = 0, 1 << _PRECISION
-        while left > 1:
-            half = left >> 1
-            at = _cumulative(found + half, levels, means, scales, weights, sigmoid)
+        _bracket(slot, levels, means, scales, weights, sigmoid, place)
+        low, start, high, end = place[0], place[1], place[2], place[3]
+        while high - low > 1:
+            middle = (low + high) >> 1
+            at = _cumulative(middle, levels, means, scales, weights, sigmoid)
             if at <= slot:
-                found += half
-                left -= half
-                start = at
+                low, start = middle, at
             else:
-                left = half
-                end = at
+                high, end = middle, at
         size = advance(states, words, size, lane, start, end - start, _PRECISION)
         if size < 0:
             return size
-        symbols[i] = found
+        symbols[i] = low
     return size

@@ -120,7 +120,7 @@ def length(freqs: NDArray[np.uint32]) -> float:
 
 # Names of the tables in the order in which both twins take them.
 @lru_cache
-def _tables(spread: Decimal) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _tables(spread: Decimal) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
     """2^20 sigmoid at 2^-8; 2^14 exp(-d / 64); 2^20 / s for log scales of -16 to 16 nats at 2^-6."""
     edge = plain_laws.LOG_SCALES
     with localcontext(Context(prec=40)):
@@ -128,4 +128,6 @@ def _tables(spread: Decimal) -> tuple[NDArray[np.int64], NDArray[np.int64], NDAr
             lambda i: Decimal(1 << 20) / (spread * (5 * tanh(Decimal(i) / (5 * FRACTION))).exp()),
             range(-edge, edge + 1),
         )
-    return sigmoids(256, 1 << 20, plain_laws.REACH << 8), exponentials(FRACTION, 1 << 14, plain_laws.LOGITS), inverse
+    # 24 KiB, so that the nearest cache holds it.
+    sigmoid = sigmoids(256, 1 << 20, plain_laws.REACH << 8).astype(np.int32)
+    return sigmoid, exponentials(FRACTION, 1 << 14, plain_laws.LOGITS), inverse

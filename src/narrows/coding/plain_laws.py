@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 
 
 def mixture_ranges(
-    params: NDArray[np.int32], symbols: Ints, levels: int, sigmoid: Ints, exponential: Ints, inverse: Ints
+    params: NDArray[np.int32], symbols: Ints, levels: int, sigmoid: NDArray[np.int32], exponential: Ints, inverse: Ints
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Start and frequency (m,) of symbols (m,); see `narrows.coding.laws.LogisticMixture`."""
     components = _components(params, exponential, inverse)
@@ -26,7 +26,12 @@ def mixture_ranges(
 
 
 def find_mixture(
-    params: NDArray[np.int32], slots: NDArray[np.uint64], levels: int, sigmoid: Ints, exponential: Ints, inverse: Ints
+    params: NDArray[np.int32],
+    slots: NDArray[np.uint64],
+    levels: int,
+    sigmoid: NDArray[np.int32],
+    exponential: Ints,
+    inverse: Ints,
 ) -> tuple[Ints, Ints, Ints]:
     """Symbols (m,) whose ranges hold the slots (m,), their starts and frequencies."""
     components = _components(params, exponential, inverse)
@@ -57,7 +62,7 @@ def _components(params: NDArray[np.int32], exponential: Ints, inverse: Ints) -> 
     return np.clip(means, -MEANS, MEANS), scales, weights
 
 
-def _cumulative(v: Ints, levels: int, components: tuple[Ints, Ints, Ints], sigmoid: Ints) -> Ints:
+def _cumulative(v: Ints, levels: int, components: tuple[Ints, Ints, Ints], sigmoid: NDArray[np.int32]) -> Ints:
     """C(v) of each row, (m,)."""
     means, scales, weights = components
     edges = (64 * v - 32)[:, None] - means
