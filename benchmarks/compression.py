@@ -1,0 +1,193 @@
+"""Lossless compression against PNG, WebP, JPEG XL and xz: bits a cell, with and without the model, and speed.
+
+For each case: the preset is trained on the training images through ``narrows train``'s own front door, exported as a
+codec file, and the test images are compressed by it. Recorded are the bound of the model in whole numbers, the net
+rate, the whole file, the file with the codec file counted, other formats one by one and as sheets, and from how many
+images on the model has paid for itself. Speed is that of coding and of decoding alone, two chunks side by side.
+
+    NARROWS_DATA=... python benchmarks/compression.py [--only fashion mnist ...] [--models FOLDER]
+
+The cases take the minutes of training that they say, one after the other, and want a quiet machine. A folder given as
+--models keeps the models, and those that are in it are not trained again. JPEG XL needs narrows[compare].
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from narrows import load
+from narrows.apps.comparing import compared
+from narrows.apps.compress import compress
+from narrows.apps.train import train
+from narrows.compression.archive import CHUNK_CELLS
+from narrows.compression.compressor import Compressor, Work
+from narrows.compression.files import compressor_for, save_codec
+from narrows.data.frames import open_frames
+from narrows.plan import Plan
+from narrows.threads import side_by_side
+from record import record
+
+TILE = 64
+Pair = tuple[np.ndarray | str, np.ndarray | str]
+
+
+def folder() -> Path:
+    return Path(os.environ["NARROWS_DATA"])
+
+
+def named(name: str) -> Callable[[], Pair]:
+    return lambda: (name, f"{name}:test")
+
+
+def frey_faces() -> Pair:
+    faces = np.load(folder() / "freyfaces" / "freyfaces.npz")["x"]
+    order = np.random.default_rng(0).permutation(len(faces))
+    return faces[order[:1565]], faces[order[1565:]]
+
+
+def face_patches() -> Pair:
+    faces = np.load(folder() / "small_bundles" / "lfw_subset.npy")
+    levels = np.rint(faces * 255).astype(np.uint8)
+    order = np.random.default_rng(0).permutation(len(levels))
+    return levels[order[:150]], levels[order[150:]]
+
+
+def photographs() -> Pair:
+    """Tiles of 24 photographs to learn from, every half tile; 68 others as a folder."""
+    tiles = [tile for path in sorted((folder() / "natural" / "kodak").glob("*.png")) for tile in _tiles(path)]
+    return np.stack(tiles), str(folder() / "natural" / "CBSD68")
+
+
+def _tiles(path: Path) -> Iterator[np.ndarray]:
+    photograph = np.asarray(Image.open(path).convert("RGB"))
+    for row in range(0, photograph.shape[0] - TILE + 1, TILE // 2):
+        for column in range(0, photograph.shape[1] - TILE + 1, TILE // 2):
+            yield photograph[row : row + TILE, column : column + TILE]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Data, and how the preset is trained on them."""
+
+    data: Callable[[], Pair]
+    minutes: float
+    preset: str = "compressor"
+    settings: tuple[str, ...] = ()
+    others: bool = True
+    plan: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = {
+    "fashion": Case(named("fashion-mnist"), 15),
+    "fashion_fast": Case(named("fashion-mnist"), 3, "compressor-fast", others=False),
+    "mnist": Case(named("mnist"), 5),
+    "frey_faces": Case(frey_faces, 3, settings=("likelihood.width=64",)),
+    "face_patches": Case(face_patches, 1, settings=("likelihood.width=32", "likelihood.reach=3")),
+    "photographs": Case(photographs, 5, settings=("likelihood.width=96", "likelihood.reach=3")),
+}
+
+
+def run(name: str, case: Case, models: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        given, tested = (_as_source(part, Path(scratch) / stem) for part, stem in zip(case.data(), "ab", strict=True))
+        model = models / f"{name}.safetensors"
+        if not model.exists():
+            plan = Plan(minutes=case.minutes, **case.plan)
+            train(given, model, preset=case.preset, settings=case.settings, plan=plan)
+        fitted = load(model)
+        compressor = compressor_for(fitted.model)
+        codec = models / f"{name}.codec"
+        save_codec(compressor, codec)
+        made = compress(codec, tested, Path(scratch) / "made.nrw")
+        figures: dict[str, Any] = {
+            "training_minutes": fitted.record["seconds"] / 60,
+            "training_rows": fitted.record["data"]["rows"],
+            "parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
+            **{key: value for key, value in vars(made).items() if key not in ("file", "notes", "compared")},
+            "coder_overhead": made.net_bits_per_cell / made.bound_bits_per_cell - 1,
+            "file_overhead_bytes": made.file_bytes - made.net_bits_per_cell * made.raw_bytes / 8,
+            **speed(compressor, tested),
+        }
+        if case.others:
+            figures["others"] = others(tested, compressor, made)
+        return figures
+
+
+def _as_source(data: np.ndarray | str, path: Path) -> str:
+    if isinstance(data, str):
+        return data
+    np.save(path.with_suffix(".npy"), data)
+    return str(path.with_suffix(".npy"))
+
+
+def others(tested: str, compressor: Compressor, made: Any) -> list[dict[str, Any]]:
+    """Each other format, and the number of images from which on the model has paid for itself against it."""
+    blocks = [np.moveaxis(block.values, 1, 3) for block in open_frames(tested)]
+    rows = []
+    for row in compared(blocks):
+        entry: dict[str, Any] = {"format": row.format, "layout": row.layout, "bits_per_cell": row.bits_per_cell}
+        if row.bits_per_cell is None:
+            entry["note"] = row.note
+        elif row.bits_per_cell > made.file_bits_per_cell:
+            saved = (row.bits_per_cell - made.file_bits_per_cell) * made.raw_bytes / made.examples / 8
+            entry["images_that_pay_for_the_model"] = int(np.ceil(made.model_bytes / saved))
+        rows.append(entry)
+    return rows
+
+
+def speed(compressor: Compressor, tested: str) -> dict[str, float]:
+    """Megabytes (10^6) of cells a second, coding and decoding, without loading, reading or verification."""
+    from narrows.compression.pieces import in_pieces
+
+    blocks = [in_pieces(b.values, compressor.schema.shape) for b in open_frames(tested, cells=CHUNK_CELLS)]
+    work, cells = Work(), sum(block.size for block in blocks)
+    payloads = side_by_side(lambda i: compressor.encode(blocks[i], work), range(len(blocks)))  # compiles, warms up
+    began = time.perf_counter()
+    side_by_side(lambda i: compressor.encode(blocks[i], work), range(len(blocks)))
+    coded = time.perf_counter()
+    back = side_by_side(lambda i: compressor.decode(payloads[i], len(blocks[i]), work), range(len(blocks)))
+    decoded = time.perf_counter()
+    assert all(np.array_equal(a, b) for a, b in zip(blocks, back, strict=True))
+    return {
+        "megabytes_a_second_coding": cells / 1e6 / (coded - began),
+        "megabytes_a_second_decoding": cells / 1e6 / (decoded - coded),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--models", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        models = options.models or Path(scratch)
+        for name in options.only:
+            began = time.perf_counter()
+            figures = run(name, CASES[name], models)
+            record(
+                f"compression_{name}",
+                figures,
+                command=f"python benchmarks/compression.py --only {name}",
+                seconds=time.perf_counter() - began,
+                protocol=f"preset {CASES[name].preset} {' '.join(CASES[name].settings)}, trained {CASES[name].minutes} "
+                f"minutes on the training images alone; test images compressed once; bits per cell of 8-bit levels",
+            )
+            print(name, {key: value for key, value in figures.items() if key != "others"}, flush=True)
+            for row in figures.get("others", []):
+                print("  ", row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
