@@ -52,7 +52,7 @@ def find_mixture(
 
 def _components(params: NDArray[np.int32], exponential: Ints, inverse: Ints) -> tuple[Ints, Ints, Ints]:
     """Means, reciprocal scales and weights, (m, c) each."""
-    means, log_scales, logits = params.astype(np.int64).reshape(len(params), 3, -1).transpose(1, 0, 2)
+    means, log_scales, logits = params.astype(np.int64).reshape(len(params), 3, params.shape[1] // 3).transpose(1, 0, 2)
     gaps = np.minimum(logits.max(1, keepdims=True) - logits, LOGITS)
     shares: Any = exponential[gaps]
     weights = (shares << 16) // shares.sum(1, keepdims=True)
