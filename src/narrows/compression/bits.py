@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.coding.ans import Ans
+from narrows.coding.ans import Ans, Exhausted
 from narrows.coding.bitsback import Codec, bits_back, settled, told, uniform
 from narrows.coding.elementwise import Reshape, Scale
 from narrows.coding.exact import STEP, IntegerNetwork, check_whole
@@ -27,7 +27,7 @@ CODE_BITS = 10
 """Each number of a code is one of 2^10 bins of equal mass."""
 _GROUP_BITS = 10
 _PARAMS_AT_ONCE = 1 << 23
-_CELLS_A_LANE = 1 << 17
+_BITS_A_LANE = 1 << 17
 _MOST_LANES = 64
 
 
@@ -35,9 +35,9 @@ class BitsBack(Compressor):
     """A variational autoencoder, by bits-back coding (Townsend et al. 2019).
 
     Examples are coded in groups. The codes of a group are drawn by popping what is already on the stack, and so it has
-    no more examples than that surely suffices for, at a word of 16 bits a number. Where that is none, as at first, one
-    example has the posterior's mean for its code, which no bits are needed for and which gives none back. On top of
-    each group lies the number of its examples, 0 for such a one.
+    no more examples than that suffices for. Where that is none, as at first, one example has the posterior's mean for
+    its code, which no bits are needed for and which gives none back. On top of each group lies the number of its
+    examples, 0 for such a one.
 
     Parameters
     ----------
@@ -100,16 +100,15 @@ class BitsBack(Compressor):
         """Code examples (n, *shape), indices on the grid."""
         check_exact(work.device)
         posteriors = self.posteriors(values, work)
-        lanes = self._lanes(len(values))
-        ans = Ans(lanes, compiled=work.compiled)
+        ans = Ans(self._lanes(len(values)), compiled=work.compiled)
+        nothing, a_code = ans.bits, self.bins.digits * self.decoder.shape[0]
         start = 0
         while start < len(values):
-            words = ans.bits // 16 - 2 * lanes
-            size = min(words // self.decoder.shape[0], len(values) - start, self._largest_group)
-            group = slice(start, start + max(size, 1))
-            self._codec(size, work, posteriors[group]).push(ans, values[group])
-            ans.push_uniform([size], _GROUP_BITS)
-            start = group.stop
+            # A code takes no more than so many bits on average; those of a group may.
+            size = min((ans.bits - nothing) // a_code, len(values) - start, self._largest_group)
+            while not self._pushed(ans, size, values[start:], posteriors[start:], work):
+                size //= 2
+            start += max(size, 1)
         return ans.to_bytes()
 
     def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
@@ -200,7 +199,18 @@ class BitsBack(Compressor):
 
     def _lanes(self, n: int) -> int:
         """More of them are faster, and each costs two bytes or more."""
-        return max(1, min(_MOST_LANES, n * self.schema.size // _CELLS_A_LANE))
+        bits = n * self.schema.size * (self.schema.levels - 1).bit_length()
+        return max(1, min(_MOST_LANES, bits // _BITS_A_LANE))
+
+    def _pushed(self, ans: Ans, size: int, values: NDArray[Any], posteriors: NDArray[np.int32], work: Work) -> bool:
+        """Push a group of the first examples; False if there are too few bits on the stack, which is left as it was."""
+        count = max(size, 1)
+        try:
+            self._codec(size, work, posteriors[:count]).push(ans, values[:count])
+        except Exhausted:
+            return False
+        ans.push_uniform([size], _GROUP_BITS)
+        return True
 
     def _codec(self, size: int, work: Work, posteriors: NDArray[np.int32] | None = None) -> Codec:
         """Make the codec of a group of ``size`` examples, or of a single one without bits for its code."""
