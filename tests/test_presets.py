@@ -30,7 +30,7 @@ def test_every_preset_fits_the_data_or_says_what_to_take(preset, data):
     elif preset == "imputing" and schema.columns is None:
         with pytest.raises(InputError, match=r"likelihood columns scores tables.*take likelihood="):
             choose(preset, schema)
-    elif preset == "compressor" and not schema.is_image:
+    elif preset in ("compressor", "compressor-fast") and not schema.is_image:
         with pytest.raises(InputError, match=r"likelihood local tells pixels.*take likelihood="):
             choose(preset, schema)
     else:
