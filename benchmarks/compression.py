@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -85,16 +88,17 @@ class Case:
     preset: str = "compressor"
     settings: tuple[str, ...] = ()
     others: bool = True
+    larger: str | None = None
     plan: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = {
     "fashion": Case(named("fashion-mnist"), 15),
-    "fashion_fast": Case(named("fashion-mnist"), 3, "compressor-fast", others=False),
-    "mnist": Case(named("mnist"), 5),
-    "frey_faces": Case(frey_faces, 3, settings=("likelihood.width=64",)),
+    "fashion_fast": Case(named("fashion-mnist"), 2, "compressor-fast", others=False, larger="fashion-mnist"),
+    "mnist": Case(named("mnist"), 4),
+    "frey_faces": Case(frey_faces, 2, settings=("likelihood.width=64",)),
     "face_patches": Case(face_patches, 1, settings=("likelihood.width=32", "likelihood.reach=3")),
-    "photographs": Case(photographs, 5, settings=("likelihood.width=96", "likelihood.reach=3")),
+    "photographs": Case(photographs, 4, settings=("likelihood.width=96", "likelihood.reach=3")),
 }
 
 
@@ -119,6 +123,8 @@ def run(name: str, case: Case, models: Path) -> dict[str, Any]:
             "file_overhead_bytes": made.file_bytes - made.net_bits_per_cell * made.raw_bytes / 8,
             **speed(compressor, tested),
         }
+        if case.larger:
+            figures["peak_mebibytes"] = {source: memory(codec, source) for source in (tested, case.larger)}
         if case.others:
             figures["others"] = others(tested, compressor, made)
         return figures
@@ -164,6 +170,20 @@ def speed(compressor: Compressor, tested: str) -> dict[str, float]:
         "megabytes_a_second_decoding": cells / 1e6 / (decoded - coded),
         "threads": torch.get_num_threads(),
     }
+
+
+PEAK = (
+    "from pathlib import Path; print([w for w in Path('/proc/self/status').read_text().split('\\n') if 'VmHWM' in w])"
+)
+
+
+def memory(codec: Path, data: str) -> int:
+    """Peak memory of a process that compresses data, in MiB."""
+    with tempfile.TemporaryDirectory() as scratch:
+        words = ["compress", str(codec), data, "-o", str(Path(scratch) / "made.nrw"), "--json"]
+        program = f"import sys; from narrows.cli import run; run({words!r}); {PEAK}"
+        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    return int(re.findall(r"VmHWM:\D*(\d+) kB", said)[0]) // 1024
 
 
 def main() -> None:
