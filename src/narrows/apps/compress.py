@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from narrows.apps.reading import Reading
 from narrows.apps.watching import counted
@@ -13,12 +15,11 @@ from narrows.atomic import check_target, writing
 from narrows.errors import InputError, at_least
 
 if TYPE_CHECKING:
-    from narrows.coding.container import Reader
     from narrows.compression.archive import Packed
+    from narrows.compression.compressor import Compressor
     from narrows.data.frames import Frames
-    from narrows.data.schema import Schema
 
-SUFFIX = ".nrw"
+JUDGED = 1000  # images by which the quality is chosen that takes so many bits
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Compressed:
         What the coder made of it.
     file_bits_per_cell, with_model_bits_per_cell : float
         The whole file, and the codec file counted too.
+    psnr_db, ssim : float or None
+        Of images that lost something: peak signal-to-noise ratio of the mean squared error, and mean structural
+        similarity.
     stored_chunks : int
         Chunks that the model would only have made longer, and which are kept as they are.
     notes : list of str
@@ -56,100 +60,27 @@ class Compressed:
     net_bits_per_cell: float | None
     file_bits_per_cell: float | None
     with_model_bits_per_cell: float | None
+    psnr_db: float | None
+    ssim: float | None
     stored_chunks: int
     notes: list[str]
     compared: list[str]
-
-
-@dataclass(frozen=True)
-class Decompressed:
-    """Data that were decoded.
-
-    Parameters
-    ----------
-    file : str
-        The file or folder written.
-    examples : int
-        Examples in it.
-    lost : list of str
-        Examples that could not be salvaged, as ranges.
-    notes : list of str
-        What is not as it was.
-    """
-
-    file: str
-    examples: int
-    lost: list[str]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """What a ``.nrw`` file holds, and the bytes of each part.
-
-    Parameters
-    ----------
-    file, holds, codec : str
-        Its name; data or a codec, and of what kind; the name of the codec.
-    data : str or None
-        What the data are.
-    examples, chunks, stored_chunks : int
-        Examples, chunks, and those of them that no model was needed for.
-    raw_bytes : int
-        What it unpacks to.
-    header_bytes, payload_bytes, names_bytes, framing_bytes, footer_bytes, file_bytes : int
-        What each part takes.
-    """
-
-    file: str
-    holds: str
-    codec: str
-    data: str | None
-    examples: int
-    chunks: int
-    stored_chunks: int
-    raw_bytes: int
-    header_bytes: int
-    payload_bytes: int
-    names_bytes: int
-    framing_bytes: int
-    footer_bytes: int
-    file_bytes: int
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A codec file.
-
-    Parameters
-    ----------
-    file : str
-        Its name.
-    kind : str
-        Of the codec.
-    codec : str
-        Its name, by which the files that it wrote call it.
-    file_bytes : int
-        Its length.
-    """
-
-    file: str
-    kind: str
-    codec: str
-    file_bytes: int
 
 
 def compress(
     model: Path,
     data: str,
     output: Path,
+    lossy: bool = False,
+    quality: int | None = None,
+    bits: float | None = None,
     compare: bool = False,
     plain: bool = False,
     batch: int = 1024,
     device: str = "cpu",
     reading: Reading = Reading(),  # noqa: B008  frozen
 ) -> Compressed:
-    """Compress data without loss into one file, which is decoded and compared before it is there.
+    """Compress data into one file, which is decoded and compared before it is there.
 
     Parameters
     ----------
@@ -159,6 +90,12 @@ def compress(
         A file, a folder of images, or a named data set.
     output : Path
         The file to write, by custom with the suffix .nrw.
+    lossy : bool
+        Let images lose something, as a model of preset lossy does.
+    quality : int, optional
+        How little they lose, from 1 to 100; 50 unless given.
+    bits : float, optional
+        How many bits a cell they may take at most, instead of a quality, as judged by the first of them.
     compare : bool
         Say what PNG, WebP, JPEG XL and xz make of the same images.
     plain : bool
@@ -177,10 +114,12 @@ def compress(
     from narrows.compression.compressor import Work
     from narrows.compression.files import codec_bytes, open_compressor
 
-    compressor = open_compressor(model)
+    compressor = _chosen(open_compressor(model), lossy, quality, bits)
     frames = reading.frames(data, compressor.schema, CHUNK_CELLS)
     work = Work(batch, False if plain else None, device)
-    tally = _Tally()
+    if bits is not None:
+        compressor = compressor.at_bits(bits, _first(frames, compressor), work)
+    tally = _Tally(compressor.lossy)
     with writing(output) as beside:
         with beside.open("wb") as file:
             made = written(file, compressor, frames, work)
@@ -190,135 +129,45 @@ def compress(
     return tally.result(output, file_bytes, len(codec_bytes(compressor)), list(frames.notes), compared)
 
 
-def decompress(
-    model: Path,
-    file: Path,
-    output: Path,
-    example: int | None = None,
-    salvage: bool = False,
-    plain: bool = False,
-    batch: int = 1024,
-    device: str = "cpu",
-) -> Decompressed:
-    """Give compressed data back in the form that they had.
-
-    Parameters
-    ----------
-    model : Path
-        The model file or codec file that the data were compressed with.
-    file : Path
-        What narrows compress wrote.
-    output : Path
-        .npy for an array; a folder (no suffix) or .zip for images; .csv or .parquet for a table.
-    example : int, optional
-        Only this example, counted from 0; no more than its chunk is decoded.
-    salvage : bool
-        Take what is intact of a damaged file, and say what is lost.
-    plain : bool
-        Decode with NumPy even where numba is installed.
-    batch : int
-        Examples that a network sees at once.
-    device : str
-        Where networks run, such as cpu or cuda.
-    """
-    at_least("batch", batch, 1)
-    check_target(output, inputs=[model, file])
-
-    from narrows.compression.archive import Archive
-    from narrows.compression.compressor import Work
-    from narrows.compression.files import open_compressor
-    from narrows.data.sinks import sink
-
-    compressor = open_compressor(model)
-    work = Work(batch, False if plain else None, device)
-    with _readable(file).open("rb") as opened:
-        archive = Archive.of(_reader(opened, file, salvage))
-        reader = archive.reader
-        chosen, within = None, None
-        if example is not None:
-            place = reader.holding(example)
-            chosen, within = [place], example - reader.entries[place].first
-        total = 0
-        with sink(output, archive.form, archive.schema) as target:
-            blocks = archive.blocks(compressor, work, chosen)
-            whole = sum(entry.examples for entry in reader.entries)
-            for block in counted("decompressing", blocks, whole, lambda block: len(block.values)):
-                rows = slice(None) if within is None else slice(within, within + 1)
-                values, names = block.values[rows], block.names and block.names[rows]
-                target.add(values, names)
-                total += len(values)
-        lost = [f"{gap.start} to {gap.stop - 1}" for gap in reader.lost]
-        if salvage and reader.total is None:
-            lost.append("any after the last one found, for the end of the file is lost")
-        return Decompressed(str(output), total, lost, target.notes)
-
-
-def inspect(file: Path) -> Inspected:
-    """Say what a compressed file or a codec file holds, and what each part of it takes.
-
-    Parameters
-    ----------
-    file : Path
-        What narrows compress or narrows export wrote.
-    """
-    from narrows.coding.container import STORED
-
-    with _readable(file).open("rb") as opened:
-        reader = _reader(opened, file, salvage=False)
-        header, bits = reader.header, reader.bits()
-        frames = [reader.read(i).frame for i in range(len(reader.entries))]
-        parts = {name: getattr(bits, name) // 8 for name in ("header", "payload", "notes", "framing", "footer")}
-        return Inspected(
-            file=str(file),
-            holds=f"{header.get('what')}, {header.get('kind')}",
-            codec=str(header.get("codec") or header.get("fingerprint")),
-            data=_schema_of(header, str(file)).describe(),
-            examples=sum(frame.examples for frame in frames) if header.get("what") == "data" else 0,
-            chunks=len(frames),
-            stored_chunks=sum(frame.method == STORED for frame in frames),
-            raw_bytes=sum(frame.size for frame in frames),
-            header_bytes=parts["header"],
-            payload_bytes=parts["payload"],
-            names_bytes=parts["notes"],
-            framing_bytes=parts["framing"],
-            footer_bytes=parts["footer"],
-            file_bytes=reader.source.size,
+def _chosen(compressor: Compressor, lossy: bool, quality: int | None, bits: float | None) -> Compressor:
+    """The codec at the quality asked for; what loses something does so only when that was said."""
+    if compressor.lossy and not lossy:
+        raise InputError(
+            "this model loses something of the images; add --lossy to let it, or take preset compressor, which does not"
         )
+    if lossy and not compressor.lossy:
+        raise InputError(f"--lossy is for models of preset lossy, and this one is {compressor.kind}; leave it out")
+    if not lossy and (quality is not None or bits is not None):
+        raise InputError("--quality and --bits are for --lossy; add it, or leave them out")
+    if quality is not None and bits is not None:
+        raise InputError("both --quality and --bits were given; give one of them")
+    return compressor if quality is None else compressor.at_quality(quality)
 
 
-def export(model: Path, output: Path, codec: bool = False) -> Exported:
-    """Write the small file that is all that decompress needs of a model.
+def _first(frames: Frames, compressor: Compressor) -> np.ndarray:
+    """Pieces of the first images, by which a quality is chosen."""
+    from narrows.compression.pieces import in_pieces
 
-    Parameters
-    ----------
-    model : Path
-        A model file of a preset that compresses, such as compressor.
-    output : Path
-        The file to write, by custom with the suffix .codec.
-    codec : bool
-        Write the codec; it is what there is to export.
-    """
-    if not codec:
-        raise InputError("export was not told what to write; add --codec for the codec of a model that compresses")
-    check_target(output, inputs=[model])
-
-    from narrows.compression.files import fingerprint, open_compressor, save_codec
-
-    compressor = open_compressor(model)
-    size = save_codec(compressor, output)
-    return Exported(str(output), compressor.kind, fingerprint(compressor), size)
+    block = next(iter(frames), None)
+    if block is None:
+        raise InputError("there is no image to judge --bits by; give --quality")
+    return in_pieces(block.values[:JUDGED], compressor.schema.shape)
 
 
 class _Tally:
     """Sums over the chunks written."""
 
-    def __init__(self) -> None:
+    def __init__(self, lossy: bool) -> None:
+        self.lossy = lossy
+        self.errors: list[np.ndarray] = []
+        self.likeness: list[np.ndarray] = []
         self.examples = self.cells = self.payload = self.stored = 0
         self.bits = 0.0
 
     def take(self, chunks: Iterable[Packed]) -> None:
         """Add all of them."""
         from narrows.coding.container import STORED
+        from narrows.compression.quality import squared_errors, ssim
 
         for chunk in chunks:
             self.examples += len(chunk.block.values)
@@ -326,13 +175,32 @@ class _Tally:
             self.payload += len(chunk.payload)
             self.stored += chunk.method == STORED
             self.bits += chunk.bits
+            if self.lossy:
+                self.errors.append(squared_errors(chunk.block.values, chunk.kept))
+                self.likeness.append(ssim(chunk.block.values, chunk.kept))
 
     def result(self, output: Path, file: int, model: int, notes: list[str], compared: list[str]) -> Compressed:
         """Make the record that is shown."""
         each = [self.bits, 8.0 * self.payload, 8.0 * file, 8.0 * (file + model)]
         bound, net, whole, both = [bits / self.cells if self.cells else None for bits in each]
+        from narrows.compression.quality import psnr
+
+        measured = bool(self.errors)
         return Compressed(
-            str(output), self.examples, self.cells, file, model, bound, net, whole, both, self.stored, notes, compared
+            file=str(output),
+            examples=self.examples,
+            raw_bytes=self.cells,
+            file_bytes=file,
+            model_bytes=model,
+            bound_bits_per_cell=bound,
+            net_bits_per_cell=net,
+            file_bits_per_cell=whole,
+            with_model_bits_per_cell=both,
+            psnr_db=float(psnr(np.concatenate(self.errors).mean())) if measured else None,
+            ssim=float(np.concatenate(self.likeness).mean()) if measured else None,
+            stored_chunks=self.stored,
+            notes=notes,
+            compared=compared,
         )
 
 
@@ -348,26 +216,3 @@ def _compared(frames: Frames) -> list[str]:
         for row in compared(sample.blocks)
     ]
     return [*said, sample.note] if sample.note else said
-
-
-def _readable(file: Path) -> Path:
-    if not file.is_file():
-        found = f"{file} is a folder" if file.is_dir() else f"there is no file {file}"
-        raise InputError(f"{found}; give a file that narrows compress wrote")
-    return file
-
-
-def _reader(opened: Any, file: Path, salvage: bool) -> Reader:
-    from narrows.coding.container import Reader
-    from narrows.coding.salvage import salvage as salvaged
-
-    return salvaged(opened, str(file)) if salvage else Reader.open(opened, str(file))
-
-
-def _schema_of(header: dict[str, Any], name: str) -> Schema:
-    from narrows.data.schema import Schema
-
-    try:
-        return Schema.from_json(header["schema"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{name} does not say what its data are ({error}); fetch it again") from None

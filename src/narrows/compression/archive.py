@@ -43,15 +43,15 @@ class Packed:
         As they are kept.
     bits : float
         Bits that the model gives them.
-    decoded : array or None
-        What they decode to, where the codec is lossy.
+    kept : array, shape (n, *shape)
+        What they decode to.
     """
 
     block: Block
     method: int
     payload: bytes
     bits: float
-    decoded: np.ndarray | None
+    kept: np.ndarray
 
 
 def written(file: BinaryIO, compressor: Compressor, frames: Frames, work: Work) -> Iterator[Packed]:
@@ -92,14 +92,13 @@ def packed(compressor: Compressor, block: Block, work: Work) -> Packed:
     values = np.ascontiguousarray(block.values)
     check_fit(values.shape[1:], compressor.schema.shape)
     pieces = in_pieces(values, compressor.schema.shape)
-    payload, bits = compressor.counted(pieces, work)
+    coded = compressor.coded(pieces, work)
     raw = stored(values, compressor.schema.levels)
-    if len(payload) >= len(raw):
-        return Packed(block, STORED, raw, 8.0 * len(raw), values if compressor.lossy else None)
-    decoded = from_pieces(compressor.decode(payload, len(pieces), work), values.shape[1:])
-    if not compressor.lossy and not np.array_equal(decoded, values):
+    if len(coded.payload) >= len(raw):
+        return Packed(block, STORED, raw, 8.0 * len(raw), values)
+    if not np.array_equal(compressor.decode(coded.payload, len(pieces), work), coded.kept):
         raise RuntimeError("a chunk did not decode to what was encoded; nothing was written")
-    return Packed(block, CODED, payload, bits, decoded if compressor.lossy else None)
+    return Packed(block, CODED, coded.payload, coded.bits, from_pieces(coded.kept, values.shape[1:]))
 
 
 def stored(values: np.ndarray, levels: int) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from narrows.data.schema import Schema
+from narrows.errors import InputError
 from narrows.model import Model
 
 COMPRESSORS: dict[str, type[Compressor]] = {}
@@ -32,6 +33,25 @@ class Work:
     batch: int = 1024
     compiled: bool | None = None
     device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Examples, coded.
+
+    Parameters
+    ----------
+    payload : bytes
+        What decodes to them.
+    bits : float
+        What the model in whole numbers gives them, without the coder's own overhead.
+    kept : array, uint8
+        What will be decoded: the examples themselves, unless the codec is lossy.
+    """
+
+    payload: bytes
+    bits: float
+    kept: np.ndarray
 
 
 class Compressor(ABC):
@@ -86,6 +106,18 @@ class Compressor(ABC):
     def counted(self, values: np.ndarray, work: Work) -> tuple[bytes, float]:
         """What `encode` and `bound` give, together."""
         return self.encode(values, work), self.bound(values, work)
+
+    def coded(self, values: np.ndarray, work: Work) -> Coded:
+        """Code examples, and say what will be decoded."""
+        return Coded(*self.counted(values, work), values)
+
+    def at_quality(self, quality: int) -> Self:
+        """Return the same codec at a quality from 1 to 100; only lossy ones have several."""
+        raise InputError(f"a codec {self.kind} has one quality, which loses nothing")
+
+    def at_bits(self, bits: float, values: np.ndarray, work: Work) -> Self:
+        """Return the same codec at the best quality at which such examples take at most so many bits a cell."""
+        raise InputError(f"a codec {self.kind} has one quality, which loses nothing")
 
     @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
