@@ -75,7 +75,7 @@ def test_either_twin_writes_the_same_words_and_reads_those_of_the_other(data, le
 
 
 def exact_cumulative(params, levels, components):
-    """C(v) / 2^16 for v = 0..levels in floats, (m, levels + 1), with what each symbol is given to be possible at all."""
+    """C(v) / 2^16 for v = 0..levels in floats, (m, levels + 1), the least that each symbol is given included."""
     means, log_scales, logits = (part / FRACTION for part in np.split(params.astype(float), 3, axis=1))
     scales = levels / 24 * np.exp(5 * np.tanh(log_scales / 5))
     edges = np.arange(levels + 1) - 0.5
@@ -126,7 +126,7 @@ def test_a_component_far_below_the_likeliest_takes_no_part():
 
 @pytest.mark.parametrize(("levels", "components"), [(1, 1), (0, 1), (257, 1), (2, 0), (2, 65)])
 def test_refusals(levels, components):
-    with pytest.raises(InputError, match="levels|components"):
+    with pytest.raises(InputError, match=r"levels|components"):
         LogisticMixture(levels, components, Decimal(1))
 
 

@@ -15,6 +15,7 @@ from narrows.coding.laws import FRACTION, LogisticMixture
 from narrows.errors import InputError
 
 MOST_NUMBERS = 1 << 26
+_NUMBERS_A_BYTE = 1 << 11  # no symbol takes less than log2(2^16 / (2^16 - 255)) bits, of which a byte has 1422
 _SHORT_ROW = 32  # an array of shorter rows is one row
 _MIDDLE = 127  # symbol of a 0; 255 says that the number follows in full
 _ESCAPE = 255
@@ -61,11 +62,12 @@ def unpacked(description: Sequence[Any], payload: bytes) -> dict[str, Ints]:
     """
     try:
         told = [(str(name), np.dtype(_TYPES[kind]), tuple(map(int, shape))) for name, kind, shape in description]
-    except (TypeError, ValueError, LookupError):
+    except (TypeError, ValueError, LookupError, OverflowError):
         raise InputError("the codec describes its arrays in no known way; export it again") from None
     sizes = [math.prod(shape) for _, _, shape in told]
-    if any(side < 1 for _, _, shape in told for side in shape) or sum(sizes) > MOST_NUMBERS:
-        raise InputError(f"the codec says that it holds {sum(sizes)} numbers, more than any; export it again")
+    most = min(MOST_NUMBERS, _NUMBERS_A_BYTE * len(payload))
+    if any(side < 1 for _, _, shape in told for side in shape) or sum(sizes) > most:
+        raise InputError(f"the codec says that it holds {sum(sizes)} numbers, which it cannot; export it again")
     ans = Ans.from_bytes(payload, 1)
     arrays = {}
     for (name, dtype, shape), size in zip(told, sizes, strict=True):
