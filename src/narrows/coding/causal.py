@@ -47,10 +47,10 @@ class Sums:
         """
         arrays = (self.weights, self.bias, self.shifts)
         whole = all(array.dtype.kind in "iu" and array.dtype.itemsize <= 4 and array.size for array in arrays)
-        outputs = len(self.weights)
-        if not whole or self.weights.shape != (outputs, inputs):
+        outputs = self.weights.shape[:1]
+        if not whole or self.weights.shape != (*outputs, inputs):
             raise InputError(f"a layer of a codec has weights of shape {self.weights.shape}; export it again")
-        if self.bias.shape != (outputs,) or self.shifts.shape != (outputs,):
+        if self.bias.shape != outputs or self.shifts.shape != outputs:
             raise InputError("a layer of a codec lacks offsets or shifts; export it again")
         if self.shifts.min() < 0 or self.shifts.max() > MOST_SHIFT:
             raise InputError(f"a layer of a codec shifts by other than 0 to {MOST_SHIFT} bits; export it again")
@@ -132,18 +132,18 @@ class CausalNetwork:
         channels, height, width = self.shape
         if len(self.firsts) != channels:
             raise InputError(f"a codec has {len(self.firsts)} first layers for {channels} channels; export it again")
-        units = len(self.last.weights[0]) if self.last.weights.ndim == 2 else 0
+        units = self.last.weights.shape[1] if self.last.weights.ndim == 2 else 0
         for channel, first in enumerate(self.firsts):
             biases = (first.rows, first.columns)
             if any(array.dtype.kind not in "iu" or array.dtype.itemsize > 4 for array in biases):
                 raise InputError("a codec has offsets by position that are no whole numbers; export it again")
             if first.rows.shape != (height, units) or first.columns.shape != (width, units):
                 raise InputError(f"a codec has no offsets for images of {height} x {width} pixels; export it again")
+            if first.sums.shifts.shape != (units + 1,):
+                raise InputError("a codec has layers that do not fit each other; export it again")
             most = sum(np.abs(array.astype(np.int64)).max(0) for array in biases)
             extra = np.append(most << first.sums.shifts[:-1].astype(np.int64).clip(0, MOST_SHIFT), 0)
             first.sums.check(self.levels - 1, len(window(channel, channels, self.reach)), extra)
-            if len(first.sums.weights) != units + 1:
-                raise InputError("a codec has layers that do not fit each other; export it again")
         for sums in (*self.hidden, self.last):
             sums.check(CEILING, units)
         if any(len(sums.weights) != units for sums in self.hidden) or len(self.last.weights) != 3 * self.components:
@@ -185,7 +185,8 @@ class CausalNetwork:
         lag = self.reach + 1
         for step in range(width + lag * (height - 1)):
             rows = range(max(0, -(-(step - width + 1) // lag)), min(height - 1, step // lag) + 1)
-            yield [(row, step - lag * row) for row in rows]
+            if rows:  # an image narrower than the window leaves steps without a place
+                yield [(row, step - lag * row) for row in rows]
 
     def offsets(self, channel: int) -> list[int]:
         """From the cell of a level to each cell of its window."""
