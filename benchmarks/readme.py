@@ -208,7 +208,7 @@ def compression() -> str:
     table = "\n".join(rows)
     return (
         "Bits a cell (a pixel, or a channel of one) without loss, whole files; PNG, WebP and JPEG XL at the better of "
-        "one by one and as\nsheets of many; MB/s to code and to decode on two threads. The presets train for 15 minutes "
+        "one by one and as\nsheets of many; MB/s to code and to decode on two threads. Presets train for 15 minutes "
         f"at most ({machine(recorded('compression_fashion'))};\n`python benchmarks/compression.py`):\n\n"
         "| | narrows | with its model | PNG | WebP | JPEG XL | xz | MB/s |\n|---|---|---|---|---|---|---|---|\n"
         f"{table}"
