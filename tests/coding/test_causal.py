@@ -252,6 +252,8 @@ def test_layers_are_found_by_their_names():
     held = arrays_of(LAST, "last")
     assert sorted(held) == ["last.bias", "last.shifts", "last.weights"]
     assert layers_of(held, "last") == LAST
+    with pytest.raises(InputError, match=r"weights of shape \(\)"):
+        layers_of(held | {"last.weights": np.array(3)}, "last")
     del held["last.bias"]
     with pytest.raises(InputError, match=r"lacks its last\.bias"):
         layers_of(held, "last")

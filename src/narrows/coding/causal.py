@@ -236,11 +236,14 @@ def window(channel: int, channels: int, reach: int) -> list[Cell]:
 
 
 def layers_of(arrays: Mapping[str, Ints], prefix: str) -> Sums:
-    """Sums from the arrays of a file; `InputError` if they are not there."""
+    """Sums from the arrays of a file; `InputError` if they are not there, or no matrix."""
     try:
-        return Sums(*(arrays[f"{prefix}.{name}"] for name in ("weights", "bias", "shifts")))
+        sums = Sums(*(arrays[f"{prefix}.{name}"] for name in ("weights", "bias", "shifts")))
     except KeyError as error:
         raise InputError(f"a codec lacks its {error.args[0]}; export it again") from None
+    if sums.weights.ndim != 2:
+        raise InputError(f"a layer of a codec has weights of shape {sums.weights.shape}; export it again")
+    return sums
 
 
 def arrays_of(sums: Sums, prefix: str) -> dict[str, Ints]:

@@ -62,7 +62,11 @@ class LocalCompressor(Compressor):
                 "likelihood local is coded from its neighbours alone, and this one is told of a code too; take preset "
                 "compressor, or --set likelihood.told=0 network=none latent=none"
             )
-        schema = model.transform.modelled
+        return cls.from_likelihood(local, model.transform.modelled)
+
+    @classmethod
+    def from_likelihood(cls, local: Local, schema: Schema) -> Self:
+        """Convert what neighbours tell, without what a code would add."""
         half = FRACTION * (schema.levels - 1) / 2
         last = _whole(local.last, [half] * local.components + [float(FRACTION)] * 2 * local.components, LAST_SHIFT)
         hidden = [_whole(layer, [2.0**ACTIVATION] * local.width, HIDDEN_SHIFT) for layer in local.hidden]  # type: ignore[arg-type]
@@ -219,10 +223,10 @@ def _rows(
         powers = scale * 2.0**shifts
         W, b = np.rint(weights * powers[:, None]), np.rint(bias * powers + 2.0 ** (shifts - 1))
         # A quarter is left for offsets by position.
-        over = np.abs(W).sum(1) * largest + np.abs(b) >= WHOLE[torch.float32] * 0.75
-        if not over.any():
+        fits = np.abs(W).sum(1) * largest + np.abs(b) < WHOLE[torch.float32] * 0.75
+        if fits.all():
             return W.astype(np.int32), b.astype(np.int32), shifts.astype(np.int8)
-        shifts[over] -= 1
+        shifts[~fits] -= 1
         if shifts.min() < 0:
             raise InputError("the weights of the model are too large for a codec; train it again, at a smaller --rate")
 
