@@ -170,6 +170,15 @@ class Likelihood(Part, axis="likelihood"):
         usual = usual_likelihood(schema)
         return f"likelihood {self.kind} scores numbers, and the data are {schema.describe()}; take likelihood={usual}"
 
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Return a sentence that says why such codes are of no use to this likelihood; None if they are."""
+        if self.n_params or not latent.size:
+            return None
+        return (
+            f"likelihood {self.kind} is told nothing by a code, and latent {latent.kind} has one; take latent=none and "
+            f"network=none"
+        )
+
     def build(self, schema: Schema) -> None:
         """Take what the likelihood must know of the data: their shape and the number of their levels."""
 
