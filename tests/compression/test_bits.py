@@ -13,6 +13,7 @@ from scipy.stats import logistic, norm
 
 from narrows.compression.bits import BitsBack
 from narrows.compression.compressor import Work
+from narrows.compression.files import load_codec, save_codec
 from narrows.data.named import load
 from narrows.data.schema import Schema
 from narrows.errors import InputError
@@ -92,7 +93,13 @@ def test_a_codec_is_made_again_from_plain_values(name):
     plain = json.loads(json.dumps(codec.settings()))
     again = BitsBack.from_arrays(codec.schema, plain, codec.arrays())
     assert again.encode(x, Work()) == codec.encode(x, Work())
-    assert all(array.dtype.kind == "i" for array in codec.arrays().values())
+    assert all(array.dtype.kind == "i" and array.dtype.itemsize <= 4 for array in codec.arrays().values())
+
+
+def test_a_codec_file_holds_it(tmp_path):
+    codec, x = CODECS["levels"], examples(CODECS["levels"], 3)
+    save_codec(codec, tmp_path / "c.codec")
+    assert load_codec(tmp_path / "c.codec").encode(x, Work()) == codec.encode(x, Work())
 
 
 @given(data=st.data())

@@ -76,6 +76,16 @@ def test_the_power_gives_way_where_sums_would_not_be_exact():
     assert (whole.sum() * LIMIT) < EXACT / 2 <= 2 * whole.sum() * LIMIT
 
 
+@pytest.mark.parametrize("offset", [0.4, 100.0, 5e4, -5e5])
+def test_numbers_fit_into_32_bits_where_that_is_possible(offset):
+    weight = torch.tensor([[1e-3, -2e-3]])
+    whole, bias, shift = in_whole_numbers(weight, torch.tensor([offset]), bits=24)
+    assert abs(bias[0]) < 1 << 31
+    assert bias[0] / 2 ** (shift + 12) == pytest.approx(offset, rel=1e-3)
+    assert np.abs(whole / 2.0**shift - weight.numpy()).max() <= 2.0 ** -(shift + 1)
+    assert abs(bias[0]) >= 1 << 29 or shift == 32
+
+
 @pytest.mark.parametrize("weight", [torch.zeros(2, 3), torch.full((2, 3), 1e-30), torch.full((2, 3), 1e-45)])
 def test_weights_next_to_nothing_are_nothing(weight):
     whole, _, shift = in_whole_numbers(weight, None)

@@ -1,7 +1,8 @@
 """From a trained network in floating point to one in whole numbers, which is the same wherever it is made.
 
 Each weight is multiplied by a power of two and rounded, and that is all: nothing is fitted, no float is summed. The
-power is one for all weights of a layer, such that the largest has `WEIGHT_BITS` bits, or as many as leave sums exact.
+power is one for all weights of a layer, such that the largest has `WEIGHT_BITS` bits, or as many as leave sums exact
+and offsets within 32 bits.
 """
 
 from __future__ import annotations
@@ -147,9 +148,14 @@ def in_whole_numbers(
     shift = min(max(shift, 0), bits + STEP)
     while True:
         whole, offset = _rounded(w, shift), _rounded(b, shift + STEP)
-        if shift == 0 or exact_sums(np.moveaxis(whole, outputs, 0), offset):
+        if shift == 0 or (_fit(whole, offset) and exact_sums(np.moveaxis(whole, outputs, 0), offset)):
             return whole, offset, shift
         shift -= 1
+
+
+def _fit(*arrays: Ints) -> bool:
+    """Whether all numbers fit into 32 bits, as those of codec files do."""
+    return all(np.abs(array).max() < 1 << 31 for array in arrays)
 
 
 def _rounded(numbers: NDArray[np.float64], power: int) -> Ints:
