@@ -14,6 +14,7 @@ from narrows.coding.whole import packed, unpacked
 from narrows.compression.bits import BitsBack
 from narrows.compression.compressor import COMPRESSORS, Compressor
 from narrows.compression.local import LocalCompressor
+from narrows.compression.lossy import QuantisedCompressor
 from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.model import Model
@@ -21,7 +22,7 @@ from narrows.persist import load
 
 FINGERPRINT_BYTES = 16
 # Each serves the models that it says; the last one takes all others, or says why not.
-_IN_TURN: tuple[type[Compressor], ...] = (LocalCompressor, BitsBack)
+_IN_TURN: tuple[type[Compressor], ...] = (LocalCompressor, QuantisedCompressor, BitsBack)
 
 
 def compressor_for(model: Model) -> Compressor:
@@ -58,7 +59,7 @@ def codec_bytes(compressor: Compressor) -> bytes:
     }
     file = io.BytesIO()
     with Writer(file, header) as writer:
-        writer.add(payload, examples=1, size=sum(array.nbytes for array in arrays.values()))
+        writer.add(payload, examples=1, size=sum(4 * array.size for array in arrays.values()))
     return file.getvalue()
 
 
