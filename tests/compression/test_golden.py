@@ -1,0 +1,61 @@
+"""Files of every version are decoded for ever, and written with the same bytes as long as their version is."""
+
+import importlib.util
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from narrows.coding.container import CODED, STORED, Reader
+from narrows.coding.framing import VERSION
+from narrows.compression.archive import Archive
+from narrows.compression.compressor import Work
+from narrows.compression.files import codec_bytes, load_codec
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FILES = sorted(GOLDEN.glob("*.codec"))
+TWINS = [False, True] if importlib.util.find_spec("numba") else [False]
+
+
+@pytest.fixture(scope="module")
+def made():
+    """How the files were made."""
+    spec = importlib.util.spec_from_file_location("make_codecs", GOLDEN / "make_codecs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_is_one_of_each_kind_and_version():
+    found = {path.stem for path in FILES}
+    assert {f"{kind}-v{version}" for kind in ("local", "bits-back") for version in range(1, VERSION + 1)} <= found
+    assert all(path.with_suffix(".nrw").exists() for path in FILES)
+
+
+@pytest.mark.parametrize("compiled", TWINS)
+@pytest.mark.parametrize("codec", FILES, ids=lambda path: path.stem)
+def test_golden_files_are_decoded(codec, compiled, made):
+    archive = Archive.of(Reader.open(codec.with_suffix(".nrw").read_bytes()))
+    compressor = load_codec(codec)
+    assert codec.stem.startswith(compressor.kind)
+    assert archive.form.kind == "folder"
+    blocks = list(archive.blocks(compressor, Work(compiled=compiled)))
+    assert len(blocks) == len(made.BLOCKS)
+    for block, known in zip(blocks, made.BLOCKS, strict=True):
+        assert np.array_equal(block.values, known.values)
+        assert block.names == known.names
+    methods = [archive.reader.read(i).frame.method for i in range(len(blocks))]
+    assert methods == [CODED, CODED, STORED]
+
+
+@pytest.mark.parametrize("codec", FILES, ids=lambda path: path.stem)
+def test_as_long_as_the_version_is_written_the_bytes_are_these(codec, made):
+    if not codec.stem.endswith(f"-v{VERSION}"):
+        pytest.skip("an older version")
+    compressor = load_codec(codec)
+    assert codec_bytes(compressor) == codec.read_bytes()
+    for compiled in TWINS:
+        file = io.BytesIO()
+        made.write(file, compressor, Work(batch=3, compiled=compiled))
+        assert file.getvalue() == codec.with_suffix(".nrw").read_bytes()
