@@ -33,6 +33,9 @@ def test_every_preset_fits_the_data_or_says_what_to_take(preset, data):
     elif preset in ("compressor", "compressor-fast") and not schema.is_image:
         with pytest.raises(InputError, match=r"likelihood local tells pixels.*take likelihood="):
             choose(preset, schema)
+    elif preset == "lossy" and (not schema.is_image or schema.values == "binary"):
+        with pytest.raises(InputError, match=r"likelihood quantised tells levels.*take likelihood="):
+            choose(preset, schema)
     else:
         recipe = choose(preset, schema)
         assert not list(recipe.refusals(schema))

@@ -117,6 +117,12 @@ PRESETS: Mapping[str, Preset] = {
             },
         ),
         Preset(
+            "lossy",
+            "images in far fewer bits still, at a quality chosen when they are compressed",
+            "Weinberger et al. 2000; Ballé et al. 2017",
+            {"network": "none", "latent": "none", "likelihood": "quantised"},
+        ),
+        Preset(
             "imputing",
             "gaps in tables filled: factor analysis, and a network that learns what it misses",
             "Rubin and Thayer 1982; Ivanov et al. 2019",
