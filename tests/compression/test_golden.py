@@ -1,7 +1,7 @@
 """Files of every version are decoded for ever, and written with the same bytes as long as their version is."""
 
-import importlib.util
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,7 @@ from narrows.compression.files import codec_bytes, load_codec
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("*.codec"))
-TWINS = [False, True] if importlib.util.find_spec("numba") else [False]
-
-
-@pytest.fixture(scope="module")
-def made():
-    """How the files were made."""
-    spec = importlib.util.spec_from_file_location("make_codecs", GOLDEN / "make_codecs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+TWINS = [False, True] if find_spec("numba") else [False]
 
 
 def test_there_is_one_of_each_kind_and_version():
@@ -35,14 +26,14 @@ def test_there_is_one_of_each_kind_and_version():
 
 @pytest.mark.parametrize("compiled", TWINS)
 @pytest.mark.parametrize("codec", FILES, ids=lambda path: path.stem)
-def test_golden_files_are_decoded(codec, compiled, made):
+def test_golden_files_are_decoded(codec, compiled, golden):
     archive = Archive.of(Reader.open(codec.with_suffix(".nrw").read_bytes()))
     compressor = load_codec(codec)
     assert codec.stem.startswith(compressor.kind)
     assert archive.form.kind == "folder"
     blocks = list(archive.blocks(compressor, Work(compiled=compiled)))
-    assert len(blocks) == len(made.BLOCKS)
-    for block, known in zip(blocks, made.BLOCKS, strict=True):
+    assert len(blocks) == len(golden.BLOCKS)
+    for block, known in zip(blocks, golden.BLOCKS, strict=True):
         assert np.array_equal(block.values, known.values)
         assert block.names == known.names
     methods = [archive.reader.read(i).frame.method for i in range(len(blocks))]
@@ -50,12 +41,12 @@ def test_golden_files_are_decoded(codec, compiled, made):
 
 
 @pytest.mark.parametrize("codec", FILES, ids=lambda path: path.stem)
-def test_as_long_as_the_version_is_written_the_bytes_are_these(codec, made):
+def test_as_long_as_the_version_is_written_the_bytes_are_these(codec, golden):
     if not codec.stem.endswith(f"-v{VERSION}"):
         pytest.skip("an older version")
     compressor = load_codec(codec)
     assert codec_bytes(compressor) == codec.read_bytes()
     for compiled in TWINS:
         file = io.BytesIO()
-        made.write(file, compressor, Work(batch=3, compiled=compiled))
+        golden.write(file, compressor, Work(batch=3, compiled=compiled))
         assert file.getvalue() == codec.with_suffix(".nrw").read_bytes()

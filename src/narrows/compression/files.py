@@ -89,7 +89,7 @@ def load_codec(path: Path | str) -> Compressor:
         kind = COMPRESSORS[header["kind"]]
         schema = Schema.from_json(header["schema"])
         compressor = kind.from_arrays(schema, header["settings"], unpacked(header["arrays"], payload))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{path} holds a codec that this version cannot use ({said}); export it again") from None
     if fingerprint(compressor) != header.get("fingerprint"):
