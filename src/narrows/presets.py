@@ -108,7 +108,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "compressor-fast",
-            "the same with a smaller window and network: a few more bits, and ten times the speed",
+            "the same with a smaller window and network: a few more bits, and more than ten times the speed",
             "Salimans et al. 2017; Schirrmeister et al. 2020",
             {
                 "network": "none",

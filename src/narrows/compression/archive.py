@@ -70,7 +70,7 @@ def written(file: BinaryIO, compressor: Compressor, frames: Frames, work: Work) 
         "what": "data",
         "codec": fingerprint(compressor),
         "kind": compressor.kind,
-        "schema": _without_names(frames.schema).to_json(),
+        "schema": frames.schema.to_json(),
         "form": frames.form.to_json(),
     }
     with Writer(file, header) as writer:
@@ -200,10 +200,6 @@ def _check_frame(frame: Frame, schema: Schema) -> None:
     if not fits or frame.method not in (STORED, CODED) or cells > _CELLS_A_BYTE * max(frame.payload, 1):
         raise InputError("a chunk describes itself in a way that no writer does; fetch the file again")
     check_fit(frame.shape, schema.shape)
-
-
-def _without_names(schema: Schema) -> Schema:
-    return Schema(schema.shape, schema.low, schema.high, schema.step, schema.layout)
 
 
 def _several(work: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
