@@ -134,11 +134,6 @@ class QuantisedCompressor(Compressor):
         """Bits of the coarse levels under the model in whole numbers."""
         return self.coded(values, work).bits
 
-    def counted(self, values: np.ndarray, work: Work) -> tuple[bytes, float]:
-        """What `encode` and `bound` give, together."""
-        coded = self.coded(values, work)
-        return coded.payload, coded.bits
-
     def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
         """Images (n, c, height, width), as near to those that were encoded as the step lets them be."""
         check_exact(work.device)
