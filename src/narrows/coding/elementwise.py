@@ -215,9 +215,9 @@ def _silu() -> NDArray[np.float32]:
         return (x / (1 + (-x).exp())) * (1 << _FINE)
 
     above = exactly(silu, range(last + 1))
-    below = above - np.arange(last + 1) * ((1 << _FINE) // _TABLE_STEPS)  # silu(-x) = silu(x) - x
-    steps = np.concatenate([below[:0:-1], above])[:, None]
-    between = np.arange(_BETWEEN)
+    below = above - np.arange(last + 1, dtype=np.int64) * ((1 << _FINE) // _TABLE_STEPS)  # silu(-x) = silu(x) - x
+    steps: NDArray[np.int64] = np.concatenate([below[:0:-1], above])[:, None]
+    between = np.arange(_BETWEEN, dtype=np.int64)
     lines = steps[:-1] * (_BETWEEN - between) + steps[1:] * between
     shift = _FINE - STEP + _BETWEEN.bit_length() - 1
     return ((lines + half(shift)) >> shift).ravel().astype(np.float32)
