@@ -96,8 +96,8 @@ class LocalCompressor(Compressor):
         """Images (n, c, height, width)."""
         ans = Ans.from_bytes(payload, self._lanes(n), compiled=work.compiled)
         values = np.zeros((n, *self.schema.shape), dtype=np.uint8)
-        canvas = self.network.canvas(n, work.device)
         with _exactly(work):
+            canvas = self.network.canvas(n, work.device)
             for channel, places in self._order():
                 params = self._params(canvas, channel, places, work)
                 levels = self.law.pop(ans, params).reshape(len(places), n)
@@ -112,13 +112,13 @@ class LocalCompressor(Compressor):
     def _ranges(self, values: np.ndarray, work: Work) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
         """Starts and frequencies of all levels, in the order in which they are decoded."""
         n = len(values)
-        canvas = self.network.canvas(n, work.device)
         everywhere = [(row, column) for row in range(self.schema.shape[1]) for column in range(self.schema.shape[2])]
-        for channel in range(self.schema.shape[0]):
-            plane = np.ascontiguousarray(values[:, channel].reshape(n, len(everywhere)).T)
-            seen = self.network.seen(torch.from_numpy(plane))
-            canvas[self.network.cells(channel, everywhere)] = seen.to(canvas.device)
         with _exactly(work):
+            canvas = self.network.canvas(n, work.device)
+            for channel in range(self.schema.shape[0]):
+                plane = np.ascontiguousarray(values[:, channel].reshape(n, len(everywhere)).T)
+                seen = self.network.seen(torch.from_numpy(plane))
+                canvas[self.network.cells(channel, everywhere)] = seen.to(canvas.device)
             for channel, places in self._order():
                 params = self._params(canvas, channel, places, work)
                 rows, columns = np.array(places).T
