@@ -21,8 +21,8 @@ from narrows.errors import InputError
 from narrows.likelihoods.local import Local
 from narrows.model import Model
 
-FIRST_SHIFT = 7  # weights of the first layer are in steps of 2^-14 of the distance between neighbouring levels
-HIDDEN_SHIFT = 7
+FIRST_SHIFT = 8  # weights of the first layer are in steps of 2^-15 of the distance between neighbouring levels
+HIDDEN_SHIFT = 6
 LAST_SHIFT = 12
 LINE_SHIFT = 8
 CELLS_A_LANE = 16_384
