@@ -25,10 +25,11 @@ from narrows.model import Model
 
 CODE_BITS = 10
 """Each number of a code is one of 2^10 bins of equal mass."""
-_GROUP_BITS = 10
+_K_BITS = 4
+_MOST_EXAMPLES = 1 << 10  # of a group
 _PARAMS_AT_ONCE = 1 << 23
 _BITS_A_LANE = 1 << 17
-_MOST_LANES = 64
+_RANDOM_LANES = 64
 
 
 class BitsBack(Compressor):
@@ -36,7 +37,7 @@ class BitsBack(Compressor):
 
     Examples are coded in groups. The codes of a group are drawn by popping what is already on the stack, and so it has
     no more examples than that suffices for. Where that is none, as at first, one example has the posterior's mean for
-    its code, which no bits are needed for and which gives none back. On top of each group lies the number of its
+    its code, which no bits are needed for and which gives none back. On top of each group lies k for 2^(k - 1)
     examples, 0 for such a one.
 
     Parameters
@@ -106,9 +107,10 @@ class BitsBack(Compressor):
         while start < len(values):
             # A code takes no more than so many bits on average; those of a group may.
             size = min((ans.bits - nothing) // a_code, len(values) - start, self._largest_group)
-            while not self._pushed(ans, size, values[start:], posteriors[start:], work):
-                size //= 2
-            start += max(size, 1)
+            k = size.bit_length()
+            while not self._pushed(ans, k, values[start:], posteriors[start:], work):
+                k -= 1
+            start += _examples(k)
         return ans.to_bytes()
 
     def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
@@ -118,12 +120,12 @@ class BitsBack(Compressor):
         values = np.empty((n, *self.schema.shape), dtype=np.uint8)
         stop = n
         while stop:
-            size = int(ans.pop_uniform(1, _GROUP_BITS)[0])
+            k = int(ans.pop_uniform(1, _K_BITS)[0])
+            size = _examples(k)
             if size > min(stop, self._largest_group):
                 raise InputError(f"a group of {size} examples is too large: data are damaged, or of another model")
-            start = stop - max(size, 1)
-            values[start:stop] = self._codec(size, work).pop(ans)
-            stop = start
+            values[stop - size : stop] = self._codec(k, work).pop(ans)
+            stop -= size
         if not ans.empty:
             raise InputError("bits are left over after the last example: data are damaged, or of another model")
         return values
@@ -135,9 +137,9 @@ class BitsBack(Compressor):
         for start in range(0, len(values), self._largest_group):
             x = values[start : start + self._largest_group]
             posteriors = self.posteriors(x, work).reshape(-1, 2)
-            source = Ans(_MOST_LANES, compiled=work.compiled)
+            source = Ans(_RANDOM_LANES, compiled=work.compiled)
             # As many words as can be popped, and more, which make every lane's state random.
-            source.push_uniform(randomness.integers(1 << 16, size=len(posteriors) + 2 * _MOST_LANES), 16)
+            source.push_uniform(randomness.integers(1 << 16, size=len(posteriors) + 4 * _RANDOM_LANES), 16)
             z = self.bins.pop(source, posteriors)
             params = self.params(z.reshape(len(x), -1), work)
             bits += self.law.bits(params.reshape(-1, self.law.n_params), x.ravel())
@@ -195,31 +197,36 @@ class BitsBack(Compressor):
     @property
     def _largest_group(self) -> int:
         of_params = _PARAMS_AT_ONCE // (self.law.n_params * self.schema.size)
-        return max(1, min((1 << _GROUP_BITS) - 1, of_params))
+        return max(1, min(_MOST_EXAMPLES, of_params))
 
     def _lanes(self, n: int) -> int:
-        """More of them are faster, and each costs two bytes or more."""
-        bits = n * self.schema.size * (self.schema.levels - 1).bit_length()
-        return max(1, min(_MOST_LANES, bits // _BITS_A_LANE))
+        """More of them are faster, and each costs a few bytes, which few levels have none to spare for."""
+        bits = (self.schema.levels - 1).bit_length()
+        return max(1, min(8 * bits, n * self.schema.size * bits // _BITS_A_LANE))
 
-    def _pushed(self, ans: Ans, size: int, values: NDArray[Any], posteriors: NDArray[np.int32], work: Work) -> bool:
+    def _pushed(self, ans: Ans, k: int, values: NDArray[Any], posteriors: NDArray[np.int32], work: Work) -> bool:
         """Push a group of the first examples; False if there are too few bits on the stack, which is left as it was."""
-        count = max(size, 1)
+        size = _examples(k)
         try:
-            self._codec(size, work, posteriors[:count]).push(ans, values[:count])
+            self._codec(k, work, posteriors[:size]).push(ans, values[:size])
         except Exhausted:
             return False
-        ans.push_uniform([size], _GROUP_BITS)
+        ans.push_uniform([k], _K_BITS)
         return True
 
-    def _codec(self, size: int, work: Work, posteriors: NDArray[np.int32] | None = None) -> Codec:
-        """Make the codec of a group of ``size`` examples, or of a single one without bits for its code."""
+    def _codec(self, k: int, work: Work, posteriors: NDArray[np.int32] | None = None) -> Codec:
+        """Make the codec of a group, or of a single example without bits for its code."""
 
         def posterior(x: NDArray[Any]) -> Codec:
             params = self.posteriors(x, work) if posteriors is None else posteriors
-            return told(self.bins, params) if size else settled(self.bins.nearest(params))
+            return told(self.bins, params) if k else settled(self.bins.nearest(params))
 
         def likelihood(z: NDArray[Any]) -> Codec:
             return told(self.law, self.params(z, work))
 
-        return bits_back(uniform((max(size, 1), *self.decoder.shape), self.bins.digits), likelihood, posterior)
+        return bits_back(uniform((_examples(k), *self.decoder.shape), self.bins.digits), likelihood, posterior)
+
+
+def _examples(k: int) -> int:
+    """Examples in a group."""
+    return 1 << k >> 1 if k else 1
