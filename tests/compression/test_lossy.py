@@ -61,7 +61,12 @@ def examples(codec, n, seed=0):
 
 
 @pytest.mark.parametrize("name", CODECS)
-@given(n=st.sampled_from([0, 1, 2, 20]), seed=st.integers(0, 2**32 - 1), kind=st.integers(0, 2), q=st.sampled_from([1, 50, 100]))
+@given(
+    n=st.sampled_from([0, 1, 2, 20]),
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.integers(0, 2),
+    q=st.sampled_from([1, 50, 100]),
+)
 @settings(max_examples=8)
 def test_what_is_kept_comes_out_of_any_codec_of_the_model(name, n, seed, kind, q):
     codec = CODECS[name].at_quality(q)
@@ -129,8 +134,9 @@ def test_where_error_is_all_the_nearest_coarse_level_is_chosen_and_where_it_is_n
 ):
     _, codec, x = clothes
     codec, step = codec.at_quality(30), step_of(codec.at_quality(30).near)
+    usual = lossy.WEIGHT
     nearest, _ = chosen(codec, x, 1e9, monkeypatch)
-    between, coarse = chosen(codec, x, math.pi**2, monkeypatch)
+    between, coarse = chosen(codec, x, usual, monkeypatch)
     cheapest, _ = chosen(codec, x, 0.0, monkeypatch)
     assert (nearest == in_steps(x.astype(int), step)).all()
     for q in (between, cheapest):
@@ -165,7 +171,7 @@ def test_a_choice_is_the_better_of_two_given_those_before_it(clothes):
         for levels in (q, other):
             own = levels[:, 0, row, column].astype(int)
             freqs = coarse.law.ranges(params, own)[1]
-            costs.append(-np.log(freqs / 2**16) + math.pi**2 * (own - level / step) ** 2)
+            costs.append(-np.log(freqs / 2**16) + lossy.WEIGHT * (own - level / step) ** 2)
         assert (costs[0] <= costs[1]).all()
 
 

@@ -15,7 +15,7 @@ from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.fit import fit
 from narrows.likelihoods import Quantised
-from narrows.likelihoods.quantised import QuantisedLevels, in_levels, in_steps, step_of
+from narrows.likelihoods.quantised import QuantisedLevels, _rest, in_levels, in_steps, step_of
 from narrows.noise import Noise
 from narrows.plan import Plan
 from narrows.presets import choose
@@ -29,7 +29,7 @@ def images(channels, rows, columns, levels=256):
 def built(schema, seed=0, **settings):
     """An untrained likelihood whose weights are large enough that neighbours matter."""
     torch.manual_seed(seed)
-    made = Quantised(**{"reach": 1, "width": 8, "depth": 2, "components": 2, "finest": 0, **settings})
+    made = Quantised(**{"reach": 1, "width": 8, "depth": 2, "components": 2, "finest": 1, **settings})
     made.build(schema)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -82,36 +82,26 @@ def test_a_coarse_level_has_the_mass_of_all_levels_that_become_it(near):
     torch.testing.assert_close((-rate).double().exp().flatten(), grouped[q], rtol=1e-4, atol=1e-7)
 
 
-def test_the_rest_costs_a_logistic_with_the_variance_of_rounding():
+def test_the_rest_costs_six_times_the_squared_error_in_steps():
     schema = images(2, 3, 4)
     quantised = built(schema)
     x = torch.randint(256, (4, *schema.shape), generator=torch.manual_seed(0)).float()
     steps = [5.0, 9.0, 9.0, 41.0]
-    with torch.no_grad():  # not so far off that a mass is 0
-        quantised.restoring[-1].weight *= 1e-4
     _, distortion = at(quantised, steps).parts(x)
     for image, step, nats in zip(x, steps, distortion[0].tolist(), strict=True):
         q = in_steps(image, step)[None]
-        mean = quantised.restored(q, torch.tensor([step]), torch.arange(12)[None]).view(schema.shape)
-        law = stats.logistic(mean.double().detach().numpy(), step / (2 * math.pi))
-        assert law.std().flat[0] == pytest.approx(step / math.sqrt(12))
-        level = image.double().numpy()
-        below, upto = np.where(level == 0, 0, law.cdf(level - 0.5)), np.where(level == 255, 1, law.cdf(level + 0.5))
-        masses = upto - below
-        assert nats == pytest.approx(-np.log(masses).sum(), rel=1e-4)
+        restored = quantised.restored(q, torch.tensor([step]), torch.arange(12)[None]).view(schema.shape)
+        lost = ((image - restored) / step).square().sum().item()
+        assert nats == pytest.approx(6 * lost + 24 * math.log(step * math.sqrt(2 * math.pi / 12)), rel=1e-4)
 
 
-def test_near_a_restored_level_the_distortion_is_the_squared_error_in_steps():
-    """-ln [sech^2(u / 2) / 4] is ln 4 + u^2 / 4 to second order: pi^2 in steps squared, with u = 2 pi error / step."""
-    schema, step = images(1, 1, 1), 101.0
-    quantised = built(schema)
-    with torch.no_grad():
-        quantised.restoring[-1].weight.zero_()
-        quantised.restoring[-1].bias.zero_()
-    x = 101.0 + torch.arange(-8.0, 9.0).view(-1, 1, 1, 1)
-    _, distortion = at(quantised, [step] * len(x)).parts(x)
-    error = (x.flatten() - 101) / step
-    torch.testing.assert_close(distortion[0] - distortion[0].min(), (math.pi * error) ** 2, rtol=0.03, atol=1e-5)
+@pytest.mark.parametrize("mean", [100.0, 100.3, 100.5])
+def test_the_densities_of_the_rest_add_up_to_one_from_the_finest_step_on(mean):
+    x = torch.arange(256.0).double()
+    for step in (3, 5, 27):
+        law = _rest(torch.full((256,), mean).double(), torch.full((256,), float(step)).double())
+        assert law.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-6)
+        assert law.variance[0].item() == pytest.approx(step**2 / 12)
 
 
 def test_the_estimate_from_one_pixel_is_right_in_the_mean_over_all_pixels():
@@ -183,7 +173,7 @@ def test_draws_have_the_law_of_coarse_levels_and_the_rest():
     masses = np.zeros(25)
     for q, share in zip(in_steps(coarse, 3.0), (-rate[0]).exp().tolist(), strict=True):
         mean = quantised.restored(q[None], step, torch.arange(2)[None]).flatten().double().detach().numpy()
-        ends = stats.logistic(mean[:, None], 3 / (2 * math.pi)).cdf(np.arange(-0.5, 5))
+        ends = stats.norm(mean[:, None], 3 / math.sqrt(12)).cdf(np.arange(-0.5, 5))
         ends[:, 0], ends[:, -1] = 0, 1
         one, two = np.diff(ends)
         masses += share * np.outer(one, two).ravel()
@@ -229,7 +219,7 @@ def test_it_refuses_what_has_no_levels_to_group_or_no_neighbours(schema, way_out
 
 
 def test_steps_are_refused_that_are_none():
-    with pytest.raises(InputError, match=r"likelihood\.finest was given as -1"):
-        Quantised(finest=-1)
+    with pytest.raises(InputError, match=r"likelihood\.finest was given as 0"):
+        Quantised(finest=0)
     with pytest.raises(InputError, match=r"likelihood\.coarsest was given as 3"):
         Quantised(finest=4, coarsest=3)

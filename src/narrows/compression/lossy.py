@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
@@ -26,8 +25,9 @@ from narrows.errors import InputError, at_least, at_most
 from narrows.likelihoods.quantised import STEP_FEATURES, Quantised, in_levels, in_steps, step_of
 from narrows.model import Model
 
-WEIGHT = math.pi**2
-"""Nats that an error of one step costs, as under the likelihood."""
+WEIGHT = 10.0
+"""Nats that an error of one step costs where a level is chosen: more than under the likelihood, 6, for others are told
+from that level. From 6 to 16 it is best at 10, by 1 % of the bytes."""
 QUALITIES = 100
 
 Ints = NDArray[Any]
@@ -217,7 +217,7 @@ class QuantisedCompressor(Compressor):
         """Check that the parts fit each other."""
         most = (self.schema.levels - 1) // 2
         check_whole("coarsest", self.coarsest, 0, most)
-        check_whole("finest", self.finest, 0, self.coarsest)
+        check_whole("finest", self.finest, 1, self.coarsest)
         units = self.local.network.last.weights.shape[1]
         if self.by_step.dtype.kind not in "iu" or self.by_step.shape != (STEP_FEATURES, units):
             raise InputError("a codec does not say what its units get by the step; export it again")
