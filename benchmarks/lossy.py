@@ -267,7 +267,9 @@ def compared(rows: list[dict[str, Any]], measured: dict[str, np.ndarray]) -> dic
             sizes, errors = files[..., column], files[..., 2]
             curves = {"target": rising(at_targets(sizes, errors)[0]), "optimum": at_optimum(sizes, errors)}
             for way, curve in curves.items():
-                entry = {"bd_rate": bd_rate(own[way], curve)}
+                low, high = BAND  # a format by itself need not reach over all of it
+                whole = curve[0, 1] <= low and high <= curve[-1, 1]
+                entry = {"bd_rate": bd_rate(own[way], curve) if whole or contender == "best of all" else None}
                 for decibels in (25, 30, 35):
                     entry[f"bytes_at_{decibels}_db"] = bytes_at(curve, decibels)
                     entry[f"ours_at_{decibels}_db"] = bytes_at(own[way], decibels)
@@ -327,7 +329,8 @@ def main() -> None:
         }
     for name, ways in figures["against"].items():
         for way, contenders in ways.items():
-            print(name, way, {contender: round(100 * entry["bd_rate"], 1) for contender, entry in contenders.items()})
+            rates = {contender: entry["bd_rate"] for contender, entry in contenders.items()}
+            print(name, way, {contender: rate and round(100 * rate, 1) for contender, rate in rates.items()})
     if options.images == 10_000:
         record("lossy", figures, seconds=time.perf_counter() - start, protocol=__doc__)
 
