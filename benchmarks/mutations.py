@@ -42,7 +42,7 @@ from narrows.plan import Plan
 from record import record
 
 MUTATIONS = 10_000
-SECONDS = 10.0  # that the work on one file may take
+SECONDS = 10.0  # of the processor that the work on one file may take
 DATA = "fashion-sample"
 CHUNKS, EXAMPLES = 6, 4
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -161,7 +161,7 @@ SORTS: dict[str, Callable[[Random, Case], bytes]] = {
 
 @dataclass
 class Trial:
-    """What was given out, how it ended, the seconds and the most bytes of memory that it took."""
+    """What was given out, how it ended, and the seconds of the processor and the most bytes of memory that it took."""
 
     reader: Reader | None = None
     blocks: list[np.ndarray] = field(default_factory=list)
@@ -172,7 +172,7 @@ class Trial:
 
 def tried(codec: Compressor, file: bytes, opening: Callable[[bytes], Reader]) -> Trial:
     """Decode as far as it goes."""
-    trial, began = Trial(), time.perf_counter()
+    trial, began = Trial(), time.process_time()
     tracemalloc.start()
     try:
         trial.reader = opening(file)
@@ -182,7 +182,7 @@ def tried(codec: Compressor, file: bytes, opening: Callable[[bytes], Reader]) ->
         trial.error = error
     trial.peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    trial.seconds = time.perf_counter() - began
+    trial.seconds = time.process_time() - began
     return trial
 
 
