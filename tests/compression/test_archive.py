@@ -232,6 +232,33 @@ def test_a_file_of_something_else_is_refused():
             opened(file)
 
 
+FORGED = [
+    *({"schema": {"step": value}} for value in (0, 1e-308, -1, "x", None, 2.0)),
+    *({"schema": {"low": value}} for value in (-1.0, "x", {}, None, 1e308)),
+    *({"schema": {"high": value}} for value in (1.0, 1e308, None, [])),
+    *({"schema": {"shape": value}} for value in ([64], "ab", [1, -8, -8], [1, 8, 8.0], [], 3, [1, 8, 9])),
+    *({"schema": {"layout": value}} for value in ("x", None, 3)),
+    *({"schema": {"names": value}} for value in (["a"], "ab", 3)),
+    *({"form": {"dtype": value}} for value in ("|V5", "O", 3, "<M8")),
+    *({"form": {"shape": value}} for value in ([0], ["a"], 3)),
+    {"form": {"kind": "x"}},
+    {"form": {"layout": 3}},
+    {"form": {"more": 3}},
+]
+
+
+@pytest.mark.parametrize("parts", FORGED, ids=str)
+def test_headers_that_are_forged_are_refused(codec, parts):
+    honest = Reader.open(file_of(codec, noise(2)))
+    chunk = honest.read(0)
+    changed = {name: honest.header[name] | part for name, part in parts.items()}
+    file = io.BytesIO()
+    with Writer(file, honest.header | changed) as writer:
+        writer.add(chunk.payload, examples=2, size=128, shape=(1, 8, 8), method=STORED)
+    with pytest.raises(InputError, match="fetch it again"):
+        decoded(codec, file.getvalue())
+
+
 @pytest.mark.parametrize(
     ("frame", "payload"),
     [

@@ -12,7 +12,6 @@ from narrows.errors import InputError, at_least
 
 if TYPE_CHECKING:
     from narrows.coding.container import Reader
-    from narrows.data.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,7 @@ def decompress(
     work = Work(batch, False if plain else None, device)
     with _readable(file).open("rb") as opened:
         archive = Archive.of(_reader(opened, file, salvage))
+        archive.check(compressor)  # before an output is begun
         reader = archive.reader
         chosen, within = None, None
         if example is not None:
@@ -143,6 +143,7 @@ def inspect(file: Path) -> Inspected:
         What narrows compress or narrows export wrote.
     """
     from narrows.coding.container import STORED
+    from narrows.compression.archive import schema_in
 
     with _readable(file).open("rb") as opened:
         reader = _reader(opened, file, salvage=False)
@@ -153,7 +154,7 @@ def inspect(file: Path) -> Inspected:
             file=str(file),
             holds=f"{header.get('what')}, {header.get('kind')}",
             codec=str(header.get("codec") or header.get("fingerprint")),
-            data=_schema_of(header, str(file)).describe(),
+            data=schema_in(header, str(file)).describe(),
             examples=sum(frame.examples for frame in frames) if header.get("what") == "data" else 0,
             chunks=len(frames),
             stored_chunks=sum(frame.method == STORED for frame in frames),
@@ -179,12 +180,3 @@ def _reader(opened: Any, file: Path, salvage: bool) -> Reader:
     from narrows.coding.salvage import salvage as salvaged
 
     return salvaged(opened, str(file)) if salvage else Reader.open(opened, str(file))
-
-
-def _schema_of(header: dict[str, Any], name: str) -> Schema:
-    from narrows.data.schema import Schema
-
-    try:
-        return Schema.from_json(header["schema"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{name} does not say what its data are ({error}); fetch it again") from None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from narrows.compression.compressor import Compressor, Work
 from narrows.compression.files import fingerprint
 from narrows.compression.pieces import check_fit, from_pieces, in_pieces, pieces_in
 from narrows.data.frames import Block, Form, Frames
-from narrows.data.schema import Schema
+from narrows.data.schema import MAX_LEVELS, Layout, Schema
+from narrows.data.wording import short
 from narrows.errors import InputError
 from narrows.threads import side_by_side
 
@@ -140,19 +141,19 @@ class Archive:
         header, name = reader.header, reader.source.name
         if header.get("what") != "data":
             raise InputError(f"{name} holds a codec and no data; give a file that narrows compress wrote")
-        try:
-            return cls(reader, Schema.from_json(header["schema"]), Form.from_json(header["form"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{name} does not say what its data are ({error}); fetch it again") from None
+        return cls(reader, schema_in(header, name), Form.from_json(header.get("form")))
 
     def check(self, compressor: Compressor) -> None:
-        """Raise `InputError` unless this codec wrote the file."""
+        """Raise `InputError` unless this codec wrote the file, and for the grid of its data."""
         header, name = self.reader.header, self.reader.source.name
         if header.get("codec") != fingerprint(compressor):
             raise InputError(
                 f"{name} was written with another model ({header.get('kind')} {str(header.get('codec'))[:12]}); give "
                 f"that one, or its codec file: this is {compressor.kind} {fingerprint(compressor)[:12]}"
             )
+        ours, theirs = (replace(of.schema, layout="vector", names=None) for of in (self, compressor))
+        if ours != theirs:
+            raise InputError(f"{name} says that its data are {ours.describe()}, and its model is not; fetch it again")
 
     def blocks(self, compressor: Compressor, work: Work, chunks: Iterable[int] | None = None) -> Iterator[Block]:
         """Decode chunks in order, all of them unless some are named.
@@ -166,6 +167,21 @@ class Archive:
         wanted = range(len(self.reader.entries)) if chunks is None else chunks
         chunks_read = (self.reader.read(i) for i in wanted)
         yield from _several(lambda chunk: unpacked(compressor, chunk, work), chunks_read)
+
+
+def schema_in(header: Mapping[str, Any], name: str) -> Schema:
+    """What a file says of its data; `InputError` if that cannot be."""
+    try:
+        schema = Schema.from_json(header["schema"])
+        sound = all(type(side) is int and side > 0 for side in schema.shape) and schema.layout in get_args(Layout)
+        named = schema.names is None or (
+            schema.shape == (len(schema.names),) and all(isinstance(own, str) for own in schema.names)
+        )
+        if not (sound and named and 2 <= schema.levels <= MAX_LEVELS):
+            raise ValueError(short(schema))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} does not say what its data are ({error}); fetch it again") from None
+    return schema
 
 
 def unpacked(compressor: Compressor, chunk: Chunk, work: Work) -> Block:
