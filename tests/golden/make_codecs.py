@@ -21,8 +21,10 @@ from narrows.plan import Plan
 
 FOLDER = Path(__file__).parent
 SCHEMA = Schema((1, 8, 8), 0.0, 255.0, 1.0, "hw")
+SMALL = {"likelihood.width": 8, "likelihood.depth": 2, "likelihood.components": 2}
 MODELS = {
-    "local": ("compressor", {"likelihood.width": 8, "likelihood.depth": 2, "likelihood.components": 2}),
+    "local": ("compressor", SMALL),
+    "quantised": ("lossy", SMALL),
     "bits-back": ("variational", {"network": "mlp", "network.width": 8, "latent.size": 3}),
 }
 
