@@ -282,6 +282,7 @@ def main() -> None:
         figures[kind] = measure(case, options.mutations // len(cases), options.seed)
         print(kind, figures[kind], file=sys.stderr, flush=True)
     figures["faults"] = sum(found["faults"] for found in figures.values())
+    # Of all of them together: most is what tracemalloc keeps of each for itself.
     figures["resident_growth_mib"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
     if (options.mutations, options.seed) == (MUTATIONS, 0):
         protocol = (

@@ -32,11 +32,11 @@ def identity():
 
 @pytest.fixture
 def images(identity, here):
-    """Ten smooth images and five pairs, in a folder; a model of them as it begins."""
+    """Four smooth images and two pairs, in a folder; a model of them as it begins."""
     schema = Schema((1, 8, 8), 0.0, 255.0, 1.0, "hw")
     model = Model(choose("compressor", schema, SMALL), schema, seed=0)
     save(Fitted(model.eval(), "compressor"), here / "m.safetensors")
-    steps = np.random.default_rng(0).integers(-9, 10, (20, 8, 8))
+    steps = np.random.default_rng(0).integers(-9, 10, (8, 8, 8))
     identity.save_images((128 + np.cumsum(steps, axis=2)).astype(np.uint8), here / "data")
     return here / "data"
 

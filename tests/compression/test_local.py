@@ -194,7 +194,7 @@ CHANGES = st.tuples(
 
 
 @given(n=st.sampled_from([1, 3]), changes=st.lists(CHANGES, min_size=1, max_size=3), twin=st.sampled_from(TWINS))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_damaged_payload_is_refused_or_gives_other_levels_and_no_more(codec, n, changes, twin):
     payload = bytearray(codec.encode(some(codec, n), Work()))
     for what, place, extra in changes:
