@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from narrows.coding.ans import Ans
-from narrows.coding.laws import FRACTION, LogisticMixture
+from narrows.coding.frequencies import Tables
+from narrows.coding.laws import FRACTION, PRECISION, TOTAL, LogisticMixture
 from narrows.errors import InputError
 
 MOST_NUMBERS = 1 << 26
@@ -107,7 +109,7 @@ def _push_row(ans: Ans, row: Ints) -> None:
     # The mean size of a logistic of scale s is 2 s ln 2.
     scale = round(_STEP * math.log(max(size / 2**low / (2 * math.log(2)), 1e-2)))
     scale = min(max(scale, -64), 63)
-    _LAW.push(ans, _params(len(row), scale, low), np.where(outside, _ESCAPE, symbols))
+    ans.push_symbols(np.where(outside, _ESCAPE, symbols), _table(scale, low > 0))
     ans.push_uniform(np.array([scale + 64, low]), 8)
 
 
@@ -115,7 +117,7 @@ def _pop_row(ans: Ans, length: int) -> Ints:
     scale, low = (int(number) for number in ans.pop_uniform(2, 8))
     if low > _MOST_LOW or scale > 127:
         raise InputError("the codec holds rows of no known kind: it is damaged; export it again")
-    symbols = _LAW.pop(ans, _params(length, scale - 64, low))
+    symbols = ans.pop_symbols(length, _table(scale - 64, low > 0))
     row = (symbols - _MIDDLE) << low
     if low:
         row += ans.pop_uniform(length, low)
@@ -125,10 +127,13 @@ def _pop_row(ans: Ans, length: int) -> Ints:
     return row
 
 
-def _params(length: int, scale: int, low: int) -> NDArray[np.int32]:
-    """A logistic about 0, of which a shift by ``low`` bits rounds down: its middle is half a step lower."""
-    middle = FRACTION * _MIDDLE - (FRACTION // 2 if low else 0)
-    return np.tile(np.array([middle, _wide(scale), 0], np.int32), (length, 1))
+@lru_cache
+def _table(scale: int, shifted: bool) -> Tables:
+    """A logistic about 0; of what a shift rounds down the middle is half a step lower."""
+    middle = FRACTION * _MIDDLE - (FRACTION // 2 if shifted else 0)
+    params = np.tile(np.array([middle, _wide(scale), 0], np.int32), (_LAW.symbols, 1))
+    starts, _ = _LAW.ranges(params, np.arange(_LAW.symbols), compiled=False)  # for so few, nothing is to be compiled
+    return Tables(np.append(starts, np.uint32(TOTAL)), PRECISION)
 
 
 def _wide(scale: int) -> int:
