@@ -1,8 +1,8 @@
 """Bits-back coding without neighbours: files beside minus the elbo, and speed.
 
-MNIST, dynamically binarised: preset variational is trained on bits drawn anew each time, and codes the 10,000 test
+MNIST, dynamically binarised: preset bits-back is trained on bits drawn anew each time, and codes the 10,000 test
 images, made binary by one seeded draw; the file is compared with minus the elbo of the float model. Fashion-MNIST, 8
-bits: a variational autoencoder that codes the 10,000 test images in bits per pixel, and how fast, each way, model
+bits: the same preset codes the 10,000 test images in bits per pixel, and how fast, each way, model
 loading and verification not counted. Settings were chosen on images held out of the training set.
 
     NARROWS_DATA=... python benchmarks/bits_back.py
@@ -13,38 +13,22 @@ prints both and records them in ``results/bits_back.json``. It wants a quiet mac
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from narrows.compression.files import open_compressor
 from record import record
+from running import coding_speed, narrows
 
 MINUTES = {"mnist": 4.0, "fashion-mnist": 12.0}
-NETWORK = ["network=mlp", "network.residual=true", "latent.size=50"]
-SETTINGS = {"mnist": NETWORK, "fashion-mnist": [*NETWORK, "likelihood=logistic"]}
 BINARIZE = {"mnist": ["--binarize", "draw"], "fashion-mnist": []}
 DRAWS = 20  # of a code, for the elbo
-ROUNDS = 3
-
-
-def narrows(*words: str) -> dict[str, Any]:
-    """Run the command line and read its JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "narrows", *words, "--json"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"narrows {' '.join(words)}\n{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def test_images(data: str) -> np.ndarray:
@@ -74,44 +58,15 @@ def minus_elbo_bits(path: Path, images: np.ndarray) -> float:
     return nats / len(images) / math.log(2)
 
 
-def speeds(path: Path, images: np.ndarray) -> dict[str, float]:
-    """Megabytes a second each way, chunks side by side as ``narrows compress`` has them; the best of some rounds."""
-    from narrows.coding.products import full_precision
-    from narrows.compression.archive import CHUNK_CELLS
-    from narrows.compression.compressor import Work
-    from narrows.compression.files import open_compressor
-    from narrows.threads import side_by_side
-
-    compressor, work = open_compressor(path), Work()
-    values = compressor.schema.from_user(images)
-    rows = CHUNK_CELLS // compressor.schema.size
-    chunks = [np.ascontiguousarray(values[start : start + rows]) for start in range(0, len(values), rows)]
-    compressor.decode(compressor.encode(chunks[0][:9], work), 9, work)  # numba compiles
-
-    def best(job: Callable[[int], Any]) -> tuple[float, list[Any]]:
-        seconds, results = math.inf, []
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            with full_precision():
-                results = side_by_side(job, range(len(chunks)))
-            seconds = min(seconds, time.perf_counter() - began)
-        return values.size / 1e6 / seconds, results
-
-    encoding, payloads = best(lambda place: compressor.encode(chunks[place], work))
-    decoding, decoded = best(lambda place: compressor.decode(payloads[place], len(chunks[place]), work))
-    assert all(np.array_equal(one, other) for one, other in zip(decoded, chunks, strict=True))
-    return {"encode_megabytes_per_second": encoding, "decode_megabytes_per_second": decoding}
-
-
 def measure(data: str, minutes: float, folder: Path) -> dict[str, Any]:
     """Train, compress the test images, and set the file beside minus the elbo."""
     model, bits, file = folder / f"{data}.safetensors", folder / f"{data}.npy", folder / f"{data}.nrw"
-    training = ["--preset", "variational", "--minutes", str(minutes), "--batch-size", "256", *BINARIZE[data]]
-    trained = narrows("train", data, "-o", str(model), *training, "--set", *SETTINGS[data])
+    training = ["--preset", "bits-back", "--minutes", str(minutes), "--batch-size", "256", *BINARIZE[data]]
+    trained = narrows("train", data, "-o", str(model), *training)
     images = test_images(data)
     np.save(bits, images)
     written = narrows("compress", str(model), str(bits), "-o", str(file))
-    floats = minus_elbo_bits(model, images)
+    floats, compressor = minus_elbo_bits(model, images), open_compressor(model)
     cells = images[0].size
     return {
         "training_seconds": trained["seconds"],
@@ -125,7 +80,7 @@ def measure(data: str, minutes: float, folder: Path) -> dict[str, Any]:
         "file_bytes": written["file_bytes"],
         "model_bytes": written["model_bytes"],
         "file_above_float_minus_elbo_percent": 100 * (written["file_bits_per_cell"] * cells / floats - 1),
-        **speeds(model, images),
+        **coding_speed(compressor, compressor.schema.from_user(images)),
     }
 
 
@@ -145,7 +100,7 @@ def main() -> None:
                 print(f"{data:14} {name:40} {figure:14,.4f}")
     if options.data == list(MINUTES) and options.minutes is None:
         protocol = (
-            "preset variational, network mlp residual, 50 gaussian codes; training images alone, a tenth of them held "
+            "preset bits-back, batches of 256; training images alone, a tenth of them held "
             "out for the best weights; 10,000 test images; elbo from 20 codes an image; speed on all cores"
         )
         record("bits_back", figures, seconds=time.perf_counter() - began, protocol=protocol)

@@ -12,9 +12,7 @@ prints the table that stands in the README and records it in ``results/kinds.jso
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from record import record
+from running import narrows
 
 CODE = 32
 EPOCHS = 5
@@ -38,17 +37,6 @@ KINDS = {
 }
 LOSSES = {"MSE": ["likelihood=gaussian"], "BCE": ["likelihood=bernoulli"]}
 BINARIZE = {"MSE": [], "BCE": ["--binarize", "threshold"]}
-
-
-def narrows(*words: str) -> dict[str, Any]:
-    """Run the command line and read its JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "narrows", *words, "--json"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"narrows {' '.join(words)}\n{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def measure(kind: str, loss: str, seed: int, epochs: int, folder: Path) -> dict[str, Any]:

@@ -255,7 +255,11 @@ def test_interrupted_in_training(refused, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 def test_interrupted_by_the_keyboard(tmp_path):
     words = ["train", "digits", "-o", "m", "--minutes", "5", "--log", "log", "--set", "network=mlp", "network.width=16"]
-    line = [sys.executable, "-m", "narrows", *words]
+    # What a shell starts in the background is deaf to an interrupt, and so is all that it starts, unless it says so.
+    heard = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from narrows.cli import main; main()"
+    )
+    line = [sys.executable, "-c", heard, *words]
     process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not ((tmp_path / "log").exists() and (tmp_path / "log").read_text()) and time.monotonic() < deadline:

@@ -117,6 +117,12 @@ PRESETS: Mapping[str, Preset] = {
             },
         ),
         Preset(
+            "bits-back",
+            "images and tables of levels compressed through a code, without neighbours",
+            "Townsend et al. 2019",
+            {"network": {"kind": "mlp", "residual": True}, "latent": {"kind": "gaussian", "size": 50}},
+        ),
+        Preset(
             "lossy",
             "images in far fewer bits still, at a quality chosen when they are compressed",
             "Weinberger et al. 2000; Ballé et al. 2017",

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from narrows.coding.container import Reader, Writer
 from narrows.coding.framing import MAGIC
-from narrows.compression.compressor import COMPRESSORS, Work
+from narrows.compression.compressor import Work
 from narrows.compression.files import (
+    COMPRESSORS,
     codec_bytes,
     compressor_for,
     fingerprint,

@@ -11,8 +11,8 @@ import pytest
 from narrows.coding.container import CODED, STORED, Reader
 from narrows.coding.framing import VERSION
 from narrows.compression.archive import Archive
-from narrows.compression.compressor import COMPRESSORS, Work
-from narrows.compression.files import codec_bytes, load_codec
+from narrows.compression.compressor import Work
+from narrows.compression.files import COMPRESSORS, codec_bytes, load_codec
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("*.codec"))

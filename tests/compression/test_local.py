@@ -82,7 +82,8 @@ def test_a_payload_is_as_long_as_its_bound(trained, monkeypatch):
     codec = LocalCompressor.from_model(model)
     for cells_a_lane, lanes in ((local.CELLS_A_LANE, 1), (1000, 10)):
         monkeypatch.setattr(local, "CELLS_A_LANE", cells_a_lane)
-        payload, bits = codec.counted(x, Work())
+        made = codec.coded(x, Work())
+        payload, bits = made.payload, made.bits
         assert payload == codec.encode(x, Work())
         assert bits == codec.bound(x, Work())
         # Each lane begins with 32 bits, of which it ends up holding 16 at least; the coder's rounding is the rest.

@@ -126,7 +126,7 @@ def test_whole_numbers_take_as_many_bits_as_the_model_says(clothes, quality, mon
 def chosen(codec, x, weight, monkeypatch):
     monkeypatch.setattr(lossy, "WEIGHT", weight)
     coarse = codec._coarse_codec(codec.near)
-    return codec._chosen(coarse, x, Work()), coarse
+    return codec._chosen(coarse, x, Work())[0], coarse
 
 
 def test_where_error_is_all_the_nearest_coarse_level_is_chosen_and_where_it_is_nothing_the_cheaper_one(
@@ -150,7 +150,7 @@ def test_a_choice_is_the_better_of_two_given_those_before_it(clothes):
     _, codec, x = clothes
     codec, x = codec.at_quality(20), x[:6]
     coarse, step = codec._coarse_codec(codec.near), step_of(codec.near)
-    q = codec._chosen(coarse, x, Work())
+    q = codec._chosen(coarse, x, Work())[0]
     for place in [(0, 9), (5, 5), (14, 14), (27, 20)]:
         other = q.copy()
         row, column = place

@@ -133,7 +133,7 @@ def test_many_images_are_scored_in_parts(monkeypatch):
     x = torch.randint(256, (7, *schema.shape), generator=torch.manual_seed(0)).float()
     p = at(built(schema), [3.0, 5, 7, 9, 11, 13, 15])
     whole = p.log_prob(x)
-    monkeypatch.setattr("narrows.likelihoods.quantised.NUMBERS_AT_ONCE", 2 * 8 * 12)
+    monkeypatch.setattr("narrows.likelihoods.local.SUMS_AT_ONCE", 2 * 8 * 12)
     torch.testing.assert_close(p.log_prob(x), whole)
 
 

@@ -181,10 +181,10 @@ class _Tally:
 
     def result(self, output: Path, file: int, model: int, notes: list[str], compared: list[str]) -> Compressed:
         """Make the record that is shown."""
-        each = [self.bits, 8.0 * self.payload, 8.0 * file, 8.0 * (file + model)]
-        bound, net, whole, both = [bits / self.cells if self.cells else None for bits in each]
         from narrows.compression.quality import psnr
 
+        each = [self.bits, 8.0 * self.payload, 8.0 * file, 8.0 * (file + model)]
+        bound, net, whole, both = [bits / self.cells if self.cells else None for bits in each]
         measured = bool(self.errors)
         return Compressed(
             file=str(output),

@@ -113,15 +113,14 @@ def decompress(
     work = Work(batch, False if plain else None, device)
     with _readable(file).open("rb") as opened:
         archive = Archive.of(_reader(opened, file, salvage))
-        archive.check(compressor)  # before an output is begun
         reader = archive.reader
         chosen, within = None, None
         if example is not None:
             place = reader.holding(example)
             chosen, within = [place], example - reader.entries[place].first
         total = 0
+        blocks = archive.blocks(compressor, work, chosen)  # which checks the file before an output is begun
         with sink(output, archive.form, archive.schema) as target:
-            blocks = archive.blocks(compressor, work, chosen)
             whole = sum(entry.examples for entry in reader.entries)
             for block in counted("decompressing", blocks, whole, lambda block: len(block.values)):
                 rows = slice(None) if within is None else slice(within, within + 1)

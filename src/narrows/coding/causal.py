@@ -162,6 +162,11 @@ class CausalNetwork:
         """Levels as they are written on a canvas."""
         return 2 * levels.to(torch.float32) - (self.levels - 1)
 
+    def write(self, canvas: Tensor, channel: int, places: Sequence[Place], levels: Ints) -> None:
+        """Put levels (s, n) of a channel at s places in n images on a canvas."""
+        cells = self.cells(channel, places).to(canvas.device)
+        canvas[cells] = self.seen(torch.from_numpy(levels)).to(canvas.device)
+
     def __call__(self, canvas: Tensor, channel: int, places: Sequence[Place]) -> NDArray[np.int32]:
         """Numbers (s * n, outputs) for the levels of a channel at s places in n images, places first."""
         if not canvas.shape[1]:
@@ -223,7 +228,7 @@ class _Ready:
             h = torch.addmm(bias, weights, h.clamp_(0, CEILING).floor_())
         weights, bias = self.last
         told = torch.addmm(bias, weights, h.clamp_(0, CEILING).floor_()).floor_()
-        told[: self.network.components] += line
+        told[: self.network.components] += line  # of whole numbers one addition, which is rounded in one way
         return told.T.to(torch.int32).contiguous().cpu().numpy()
 
 

@@ -118,7 +118,6 @@ def length(freqs: NDArray[np.uint32]) -> float:
     return float(PRECISION * len(freqs) - np.log2(freqs).sum())
 
 
-# Names of the tables in the order in which both twins take them.
 @lru_cache
 def _tables(spread: Decimal) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
     """2^20 sigmoid at 2^-8; 2^14 exp(-d / 64); 2^20 / s for log scales of -16 to 16 nats at 2^-6."""

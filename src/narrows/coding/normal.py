@@ -23,6 +23,8 @@ SHIFT = ONE + 8 - PRECISION  # from the table's steps, 256 times finer, to those
 HALF = 1 << SHIFT - 1
 _FINE = 16  # edges are whole numbers of 2^-16
 _MOST_BITS = 14
+_AREA = 44  # an area of 1 is 2^44 while it is added up
+_GUARD = 100  # bits after the point of a density
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 
 Ints = NDArray[np.int64]
@@ -166,10 +168,6 @@ def inverse_scales() -> Ints:
         return (1 << 16) / ((1 + (Decimal(s) / FRACTION + shift).exp()).ln() + least)
 
     return exactly(inverse, range(LOW_SCALE, HIGH_SCALE + 1))
-
-
-_AREA = 44
-_GUARD = 100
 
 
 @lru_cache

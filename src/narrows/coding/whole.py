@@ -97,9 +97,8 @@ def _row_length(shape: tuple[int, ...]) -> int:
 
 def _push_row(ans: Ans, row: Ints) -> None:
     size = float(np.abs(row).mean())
-    low = (
-        min(max(0, math.ceil(math.log2(size / 24))), _MOST_LOW) if size else 0
-    )  # so that few symbols are beyond the alphabet
+    # So many low bits that few symbols are beyond the alphabet.
+    low = min(max(0, math.ceil(math.log2(max(size, 1) / 24))), _MOST_LOW)
     symbols = (row >> low) + _MIDDLE
     outside = (symbols < 0) | (symbols >= _ESCAPE)
     for number in row[outside][::-1]:

@@ -156,7 +156,7 @@ class Archive:
             raise InputError(f"{name} says that its data are {ours.describe()}, and its model is not; fetch it again")
 
     def blocks(self, compressor: Compressor, work: Work, chunks: Iterable[int] | None = None) -> Iterator[Block]:
-        """Decode chunks in order, all of them unless some are named.
+        """Decode chunks in order, all of them unless some are named; what the file says is checked at once.
 
         Raises
         ------
@@ -166,7 +166,7 @@ class Archive:
         self.check(compressor)
         wanted = range(len(self.reader.entries)) if chunks is None else chunks
         chunks_read = (self.reader.read(i) for i in wanted)
-        yield from _several(lambda chunk: unpacked(compressor, chunk, work), chunks_read)
+        return _several(lambda chunk: unpacked(compressor, chunk, work), chunks_read)
 
 
 def schema_in(header: Mapping[str, Any], name: str) -> Schema:

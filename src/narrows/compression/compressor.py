@@ -13,8 +13,6 @@ from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.model import Model
 
-COMPRESSORS: dict[str, type[Compressor]] = {}
-
 
 @dataclass(frozen=True)
 class Work:
@@ -71,10 +69,6 @@ class Compressor(ABC):
     lossy: ClassVar[bool] = False
     schema: Schema
 
-    def __init_subclass__(cls, **words: Any) -> None:
-        super().__init_subclass__(**words)
-        COMPRESSORS[cls.kind] = cls
-
     @classmethod
     @abstractmethod
     def from_model(cls, model: Model) -> Self:
@@ -86,12 +80,12 @@ class Compressor(ABC):
         return True
 
     @abstractmethod
-    def encode(self, values: np.ndarray, work: Work) -> bytes:
+    def coded(self, values: np.ndarray, work: Work) -> Coded:
         """Code examples (n, *schema.shape), uint8 indices on the grid; n may be 0."""
 
     @abstractmethod
     def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
-        """Examples (n, *schema.shape), uint8, from what `encode` gave.
+        """Examples (n, *schema.shape), uint8, from the payload that `coded` gave.
 
         Raises
         ------
@@ -99,17 +93,13 @@ class Compressor(ABC):
             If the payload is damaged. No more is allocated than n and the schema call for.
         """
 
+    def encode(self, values: np.ndarray, work: Work) -> bytes:
+        """Return the payload alone."""
+        return self.coded(values, work).payload
+
     def bound(self, values: np.ndarray, work: Work) -> float:
-        """Bits that the model in whole numbers gives the examples, without the coder's own overhead."""
-        return 8.0 * len(self.encode(values, work))
-
-    def counted(self, values: np.ndarray, work: Work) -> tuple[bytes, float]:
-        """What `encode` and `bound` give, together."""
-        return self.encode(values, work), self.bound(values, work)
-
-    def coded(self, values: np.ndarray, work: Work) -> Coded:
-        """Code examples, and say what will be decoded."""
-        return Coded(*self.counted(values, work), values)
+        """Return the bits that the model in whole numbers gives the examples alone."""
+        return self.coded(values, work).bits
 
     def at_quality(self, quality: int) -> Self:
         """Return the same codec at a quality from 1 to 100; only lossy ones have several."""

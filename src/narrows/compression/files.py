@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from narrows.atomic import writing
@@ -12,7 +13,7 @@ from narrows.coding.container import Reader, Writer
 from narrows.coding.framing import MAGIC
 from narrows.coding.whole import packed, unpacked
 from narrows.compression.bits import BitsBack
-from narrows.compression.compressor import COMPRESSORS, Compressor
+from narrows.compression.compressor import Compressor
 from narrows.compression.local import LocalCompressor
 from narrows.compression.lossy import QuantisedCompressor
 from narrows.data.schema import Schema
@@ -21,8 +22,10 @@ from narrows.model import Model
 from narrows.persist import load
 
 FINGERPRINT_BYTES = 16
-# Each serves the models that it says; the last one takes all others, or says why not.
-_IN_TURN: tuple[type[Compressor], ...] = (LocalCompressor, QuantisedCompressor, BitsBack)
+# By their names in codec files. Each serves the models that it says; the last one all others, or it says why not.
+COMPRESSORS: Mapping[str, type[Compressor]] = {
+    kind.kind: kind for kind in (LocalCompressor, QuantisedCompressor, BitsBack)
+}
 
 
 def compressor_for(model: Model) -> Compressor:
@@ -33,7 +36,7 @@ def compressor_for(model: Model) -> Compressor:
     InputError
         If it is of a kind that cannot be; the sentence names one that can.
     """
-    return next(kind for kind in _IN_TURN if kind.serves(model)).from_model(model)
+    return next(kind for kind in COMPRESSORS.values() if kind.serves(model)).from_model(model)
 
 
 def fingerprint(compressor: Compressor) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from narrows.coding.ans import Ans
 from narrows.coding.causal import ACTIVATION, CEILING, CausalNetwork, First, Place, Sums, arrays_of, layers_of
 from narrows.coding.laws import FRACTION, PRECISION, LogisticMixture, length
 from narrows.coding.products import WHOLE, check_exact, full_precision
-from narrows.compression.compressor import Compressor, Work
+from narrows.compression.compressor import Coded, Compressor, Work
 from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.likelihoods.local import Local
@@ -28,6 +29,9 @@ LINE_SHIFT = 8
 CELLS_A_LANE = 16_384
 MOST_LANES = 64
 
+Ranges = tuple[NDArray[np.uint32], NDArray[np.uint32]]
+"""Starts and frequencies of symbols."""
+
 
 class LocalCompressor(Compressor):
     """Images told pixel by pixel from their neighbours.
@@ -38,14 +42,16 @@ class LocalCompressor(Compressor):
         Of one image.
     network : CausalNetwork
         What the window of a level tells.
+    law : LogisticMixture, optional
+        How it tells it, where not as likelihood `local` does.
     """
 
     kind = "local"
 
-    def __init__(self, schema: Schema, network: CausalNetwork) -> None:
+    def __init__(self, schema: Schema, network: CausalNetwork, law: LogisticMixture | None = None) -> None:
         self.schema = schema
         self.network = network
-        self.law = LogisticMixture(schema.levels, network.components, spread(schema.levels))
+        self.law = law or LogisticMixture(schema.levels, network.components, spread(schema.levels))
 
     @classmethod
     def serves(cls, model: Model) -> bool:
@@ -76,56 +82,49 @@ class LocalCompressor(Compressor):
             CausalNetwork(schema.shape, schema.levels, local.reach, firsts, hidden, last, local.components),
         )
 
-    def encode(self, values: np.ndarray, work: Work) -> bytes:
+    def coded(self, values: np.ndarray, work: Work) -> Coded:
         """Code images (n, c, height, width), uint8."""
-        return self.counted(values, work)[0]
+        return self.pushed(values, list(self._ranges(values, work)), work)
 
-    def bound(self, values: np.ndarray, work: Work) -> float:
-        """Bits of the images under the model in whole numbers."""
-        return self.counted(values, work)[1]
-
-    def counted(self, values: np.ndarray, work: Work) -> tuple[bytes, float]:
-        """Code images, and count the bits that the model gives them."""
+    def pushed(self, values: np.ndarray, ranges: Sequence[Ranges], work: Work) -> Coded:
+        """Code images whose levels have these ranges, in the order in which they are decoded."""
         ans = Ans(self._lanes(len(values)), compiled=work.compiled)
-        ranges = list(self._ranges(values, work))
         for starts, freqs in reversed(ranges):
             ans.push(starts, freqs, PRECISION)
-        return ans.to_bytes(), sum(length(freqs) for _, freqs in ranges)
+        return Coded(ans.to_bytes(), sum(length(freqs) for _, freqs in ranges), values)
 
     def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
         """Images (n, c, height, width)."""
         ans = Ans.from_bytes(payload, self._lanes(n), compiled=work.compiled)
         values = np.zeros((n, *self.schema.shape), dtype=np.uint8)
-        with _exactly(work):
+        with exactly(work):
             canvas = self.network.canvas(n, work.device)
-            for channel, places in self._order():
-                params = self._params(canvas, channel, places, work)
+            for channel, places in self.order():
+                params = self.params(canvas, channel, places, work)
                 levels = self.law.pop(ans, params).reshape(len(places), n)
                 rows, columns = np.array(places).T
                 values[:, channel, rows, columns] = levels.T
-                cells = self.network.cells(channel, places).to(canvas.device)
-                canvas[cells] = self.network.seen(torch.from_numpy(levels).to(canvas.device))
+                self.network.write(canvas, channel, places, levels)
         if not ans.empty:
             raise InputError("coded images leave something over when they are decoded: they are damaged")
         return values
 
-    def _ranges(self, values: np.ndarray, work: Work) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+    def _ranges(self, values: np.ndarray, work: Work) -> Iterator[Ranges]:
         """Starts and frequencies of all levels, in the order in which they are decoded."""
         n = len(values)
         everywhere = [(row, column) for row in range(self.schema.shape[1]) for column in range(self.schema.shape[2])]
-        with _exactly(work):
+        with exactly(work):
             canvas = self.network.canvas(n, work.device)
             for channel in range(self.schema.shape[0]):
                 plane = np.ascontiguousarray(values[:, channel].reshape(n, len(everywhere)).T)
-                seen = self.network.seen(torch.from_numpy(plane))
-                canvas[self.network.cells(channel, everywhere)] = seen.to(canvas.device)
-            for channel, places in self._order():
-                params = self._params(canvas, channel, places, work)
+                self.network.write(canvas, channel, everywhere, plane)
+            for channel, places in self.order():
+                params = self.params(canvas, channel, places, work)
                 rows, columns = np.array(places).T
                 levels = values[:, channel, rows, columns].T.reshape(-1)
                 yield self.law.ranges(params, levels, compiled=work.compiled)
 
-    def _params(self, canvas: torch.Tensor, channel: int, places: list[Place], work: Work) -> NDArray[np.int32]:
+    def params(self, canvas: torch.Tensor, channel: int, places: list[Place], work: Work) -> NDArray[np.int32]:
         """What the network tells of the levels at some places (s * n, P), of at most ``work.batch`` images at once."""
         n = canvas.shape[1]
         if n <= work.batch:
@@ -136,7 +135,8 @@ class LocalCompressor(Compressor):
         ]
         return np.concatenate(parts, 1).reshape(len(places) * n, self.law.n_params)
 
-    def _order(self) -> Iterator[tuple[int, list[Place]]]:
+    def order(self) -> Iterator[tuple[int, list[Place]]]:
+        """Channels and places in the order in which they are decoded."""
         for places in self.network.wavefront():
             for channel in range(self.schema.shape[0]):
                 yield channel, places
@@ -183,7 +183,8 @@ def spread(levels: int) -> Decimal:
     return Decimal(levels - 1) / 2 * Decimal("-2.5").exp()
 
 
-def _exactly(work: Work) -> Any:
+def exactly(work: Work) -> AbstractContextManager[None]:
+    """Sums of whole numbers in float32 are exact within the block; `InputError` if the machine has none that are."""
     check_exact(work.device, torch.float32)
     return full_precision()
 

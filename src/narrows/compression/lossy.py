@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.coding.causal import ACTIVATION, CausalNetwork, Place
-from narrows.coding.exact import STEP, check_whole
+from narrows.coding.exact import STEP, IntegerNetwork, check_whole
 from narrows.coding.laws import LogisticMixture
-from narrows.coding.products import check_exact, full_precision
+from narrows.coding.products import check_exact
 from narrows.compression.compressor import Coded, Compressor, Work
 from narrows.compression.convert import converted
-from narrows.compression.local import LocalCompressor, spread
-from narrows.compression.restoring import Restoring
+from narrows.compression.local import LocalCompressor, Ranges, exactly, spread
+from narrows.compression.restoring import Restoring, inputs_for
 from narrows.data.schema import Schema
 from narrows.errors import InputError, at_least, at_most
 from narrows.likelihoods.quantised import STEP_FEATURES, Quantised, in_levels, in_steps, step_of
@@ -76,8 +76,8 @@ class QuantisedCompressor(Compressor):
         local = LocalCompressor.from_likelihood(quantised.local, model.transform.modelled)
         assert quantised.local.from_code is not None
         by_step = np.rint(quantised.local.from_code.detach().double().numpy() * (1 << STEP)).astype(np.int32)
-        restoring = Restoring(converted([quantised.restoring]), local.schema)
-        return cls(local, by_step, restoring, *(step // 2 for step in quantised.steps))
+        network = IntegerNetwork(converted([quantised.restoring]), inputs_for(local.schema))
+        return cls(local, by_step, Restoring(network, local.schema), *(step // 2 for step in quantised.steps))
 
     def at_quality(self, quality: int) -> Self:
         """Return the same codec at a quality from 1, the coarsest step, to 100, the finest, evenly in its logarithm."""
@@ -116,23 +116,10 @@ class QuantisedCompressor(Compressor):
     def coded(self, values: np.ndarray, work: Work) -> Coded:
         """Code images (n, c, height, width), and say what will be decoded."""
         check_exact(work.device)
-        check_exact(work.device, torch.float32)
         coarse = self._coarse_codec(self.near)
-        q = np.zeros_like(values)
-        with full_precision():
-            for low in range(0, len(values), work.batch):
-                some = slice(low, low + work.batch)
-                q[some] = self._chosen(coarse, values[some], work)
-        payload, bits = coarse.counted(q, work)
-        return Coded(bytes([self.near]) + payload, bits, self._restored(q, self.near, work))
-
-    def encode(self, values: np.ndarray, work: Work) -> bytes:
-        """Code images (n, c, height, width), uint8."""
-        return self.coded(values, work).payload
-
-    def bound(self, values: np.ndarray, work: Work) -> float:
-        """Bits of the coarse levels under the model in whole numbers."""
-        return self.coded(values, work).bits
+        q, ranges = self._chosen(coarse, values, work)
+        made = coarse.pushed(q, ranges, work)
+        return Coded(bytes([self.near]) + made.payload, made.bits, self._restored(q, self.near, work))
 
     def decode(self, payload: bytes, n: int, work: Work) -> np.ndarray:
         """Images (n, c, height, width), as near to those that were encoded as the step lets them be."""
@@ -147,9 +134,8 @@ class QuantisedCompressor(Compressor):
         step, levels = step_of(near), self.schema.levels
         network = _Stepped(self.local.network, self._offset(step), step)
         schema = replace(self.schema, low=0.0, high=float(in_steps(levels - 1, step)), step=1.0)
-        codec = LocalCompressor(schema, network)
-        codec.law = LogisticMixture(schema.levels, network.components, spread(levels) / step)
-        return codec
+        law = LogisticMixture(schema.levels, network.components, spread(levels) / step)
+        return LocalCompressor(schema, network, law)
 
     def _restored(self, q: np.ndarray, near: int, work: Work) -> np.ndarray:
         step = step_of(near)
@@ -164,29 +150,31 @@ class QuantisedCompressor(Compressor):
         shift = 2 * STEP - ACTIVATION
         return (self._features(step) @ self.by_step.astype(np.int64) + (1 << shift >> 1)) >> shift
 
-    def _chosen(self, coarse: LocalCompressor, values: np.ndarray, work: Work) -> np.ndarray:
-        """Coarse levels (n, c, height, width), chosen one by one, each given those before it."""
+    def _chosen(self, coarse: LocalCompressor, values: np.ndarray, work: Work) -> tuple[np.ndarray, list[Ranges]]:
+        """Coarse levels (n, c, height, width), chosen one by one, each given those before it, and their ranges."""
         network, step, top = coarse.network, step_of(self.near), coarse.law.symbols - 1
-        canvas = network.canvas(len(values), work.device)
-        q = np.zeros_like(values)
-        for places in network.wavefront():
-            rows, columns = np.array(places).T
-            for channel in range(self.schema.shape[0]):
-                params = network(canvas, channel, places)
+        q, ranges = np.zeros_like(values), []
+        with exactly(work):
+            canvas = network.canvas(len(values), work.device)
+            for channel, places in coarse.order():
+                params = coarse.params(canvas, channel, places, work)
+                rows, columns = np.array(places).T
                 x = values[:, channel, rows, columns].T.reshape(-1).astype(np.int64)
-                below = x // step
-                above = np.minimum(below + 1, top)
-                costs = [self._cost(coarse, params, x, level, work) for level in (below, above)]
-                chosen = np.where(costs[1] < costs[0], above, below).reshape(len(places), -1)
+                levels = [x // step, np.minimum(x // step + 1, top)]
+                either = [coarse.law.ranges(params, level, compiled=work.compiled) for level in levels]
+                # Nats that a level costs as the coarse one below it, and above it, and what it loses by that.
+                costs = [
+                    WEIGHT * (x / step - level) ** 2 - np.log(freqs)
+                    for level, (_, freqs) in zip(levels, either, strict=True)
+                ]
+                above = costs[1] < costs[0]
+                chosen = np.where(above, levels[1], levels[0]).reshape(len(places), -1)
+                ranges.append(
+                    (np.where(above, either[1][0], either[0][0]), np.where(above, either[1][1], either[0][1]))
+                )
                 q[:, channel, rows, columns] = chosen.T
-                seen = network.seen(torch.from_numpy(chosen))
-                canvas[network.cells(channel, places).to(canvas.device)] = seen.to(canvas.device)
-        return q
-
-    def _cost(self, coarse: LocalCompressor, params: Ints, x: Ints, level: Ints, work: Work) -> NDArray[np.float64]:
-        """Nats that levels (m,) cost as certain coarse ones, and what they lose by it."""
-        freqs = coarse.law.ranges(params, level, compiled=work.compiled)[1]
-        return WEIGHT * (x / step_of(self.near) - level) ** 2 - np.log(freqs)
+                network.write(canvas, channel, places, chosen)
+        return q, ranges
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Weights of both networks."""
@@ -210,7 +198,8 @@ class QuantisedCompressor(Compressor):
             raise InputError(f"a codec quantised has no settings {sorted(settings)}; export it again")
         own = {side: _under(side, arrays) for side in ("local.", "restoring.")}
         local = LocalCompressor.from_arrays(schema, settings["local"], own["local."])
-        restoring = Restoring.from_arrays(schema, settings["restoring"], own["restoring."])
+        network = IntegerNetwork.restored(settings["restoring"], own["restoring."], inputs_for(schema))
+        restoring = Restoring(network, schema)
         return cls(local, arrays.get("by_step", np.zeros(0)), restoring, settings["finest"], settings["coarsest"])
 
     def _check(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from narrows.coding.exact import STEP, IntegerNetwork, Layer
+from narrows.coding.exact import STEP, IntegerNetwork
 from narrows.compression.compressor import Work
 from narrows.data.schema import Schema
 from narrows.errors import InputError
@@ -26,7 +25,7 @@ class Restoring:
 
     Parameters
     ----------
-    layers : iterable of Layer
+    network : IntegerNetwork
         From what is seen of a pixel, its channels in order, to the rest of each channel, in steps of 2^-12.
     schema : Schema
         Of an image.
@@ -34,27 +33,14 @@ class Restoring:
     Raises
     ------
     InputError
-        If the layers do not fit the images.
+        If it does not fit the images.
     """
 
-    def __init__(self, layers: Iterable[Layer], schema: Schema) -> None:
-        self.schema = schema
-        self.network = IntegerNetwork(layers, _inputs(schema))
-        self._check()
-
-    @classmethod
-    def from_arrays(cls, schema: Schema, description: Any, arrays: Mapping[str, np.ndarray]) -> Self:
-        """Make it anew from the network's description and arrays; `InputError` if these cannot be one."""
-        restoring = cls.__new__(cls)
-        restoring.schema = schema
-        restoring.network = IntegerNetwork.restored(description, arrays, _inputs(schema))
-        restoring._check()
-        return restoring
-
-    def _check(self) -> None:
-        channels = self.schema.shape[:1]
-        if self.network.shape_after != channels:
-            raise InputError(f"a codec restores {self.network.shape_after} numbers of {channels}; export it again")
+    def __init__(self, network: IntegerNetwork, schema: Schema) -> None:
+        self.network, self.schema = network, schema
+        channels = schema.shape[:1]
+        if network.shape_after != channels:
+            raise InputError(f"a codec restores {network.shape_after} numbers of {channels}; export it again")
 
     def restored(self, q: np.ndarray, step: int, features: NDArray[np.int64], work: Work) -> np.ndarray:
         """Levels (n, c, height, width), uint8, from coarse ones; ``features`` tell the network of the step."""
@@ -80,5 +66,6 @@ class Restoring:
         return np.concatenate([near.reshape(*share.shape[:-1], -1), share, told], -1)
 
 
-def _inputs(schema: Schema) -> tuple[int]:
+def inputs_for(schema: Schema) -> tuple[int]:
+    """Shape of what the network of such images sees of a pixel."""
     return (schema.shape[0] * (len(AROUND) + 1) + STEP_FEATURES,)

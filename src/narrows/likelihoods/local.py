@@ -130,9 +130,12 @@ class Local(Levels, kind="local"):
 
     def everywhere(self, levels: Tensor, told: Tensor) -> Tensor:
         """Mixtures (m, 3 * components, c, rows, columns) of all levels, given all those before each."""
-        places = torch.arange(self.shape[1] * self.shape[2], device=levels.device).expand(len(levels), -1)
-        mixtures = self.at(self.seen(levels), told, places)
+        mixtures = self.at(self.seen(levels), told, self.every_place(len(levels), levels.device))
         return mixtures.movedim(-1, 1).unflatten(3, self.shape[1:])
+
+    def every_place(self, images: int, device: torch.device) -> Tensor:
+        """All pixels of so many images, (images, rows * columns)."""
+        return torch.arange(self.shape[1] * self.shape[2], device=device).expand(images, -1)
 
     def at(self, canvas: Tensor, told: Tensor, places: Tensor) -> Tensor:
         """Mixtures (m, c, s, 3 * components) at pixels (m, s), rows one after the other, from what `seen` gives."""
@@ -202,16 +205,30 @@ class LocalLevels(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of the levels ``value`` (n, x) or (k, n, x), summed over cells, or estimated from some: (k, n)."""
         levels = value.expand(*self.batch_shape, *self.event_shape).flatten(0, 1)
-        told, places = self.told.flatten(0, 1), self.places
-        if places is not None:
-            mixtures = self.local.at(self.local.seen(levels), told, places)
-            scored = levels.flatten(2).gather(2, places.unsqueeze(1).expand(-1, levels.shape[1], -1))
-            share = places.shape[1] / (self.event_shape[1] * self.event_shape[2])
-            return self.local.mixture(mixtures.movedim(-1, 1)).log_prob(scored).view(self.batch_shape) / share
-        rows = max(1, SUMS_AT_ONCE // (self.local.width * self.event_shape.numel()))
-        parts = zip(levels.split(rows), told.split(rows), strict=True)
-        nats = [self.local.mixture(self.local.everywhere(some, numbers)).log_prob(some)[0] for some, numbers in parts]
-        return torch.cat(nats).view(self.batch_shape)
+        rows = self.images_at_once
+        parts = zip(*(part.split(rows) for part in (levels, self.told.flatten(0, 1), self.scored)), strict=True)
+        return torch.cat([self._nats(*part) for part in parts]).view(self.batch_shape) / self.share
+
+    def _nats(self, levels: Tensor, told: Tensor, places: Tensor) -> Tensor:
+        mixtures = self.local.at(self.local.seen(levels), told, places)
+        return self.local.mixture(mixtures.movedim(-1, 1)).log_prob(picked(levels, places))[0]
+
+    @property
+    def scored(self) -> Tensor:
+        """Pixels (k * n, s) that are scored, rows one after the other."""
+        if self.places is not None:
+            return self.places
+        return self.local.every_place(self.batch_shape.numel(), self.told.device)
+
+    @property
+    def share(self) -> float:
+        """Share of the pixels that is scored."""
+        return self.scored.shape[1] / (self.event_shape[1] * self.event_shape[2])
+
+    @property
+    def images_at_once(self) -> int:
+        """Images whose sums are held side by side."""
+        return max(1, SUMS_AT_ONCE // (self.local.width * self.scored.shape[1] * self.event_shape[0]))
 
     @property
     def mean(self) -> Tensor:
@@ -233,6 +250,11 @@ class LocalLevels(Distribution):
                 levels[:, channel, row, column] = level
                 canvas[:, channel, row + reach, column + reach] = 2 * level - (self.local.levels - 1)
         return levels.view(k, *self.batch_shape, *self.event_shape)
+
+
+def picked(levels: Tensor, places: Tensor) -> Tensor:
+    """Levels (m, c, s) of images (m, c, rows, columns) at pixels (m, s)."""
+    return levels.flatten(2).gather(2, places.unsqueeze(1).expand(-1, levels.shape[1], -1))
 
 
 @draw.register

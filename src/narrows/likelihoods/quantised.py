@@ -14,12 +14,11 @@ from torch.nn import functional as F
 from narrows.axes import usual_likelihood
 from narrows.data.schema import Schema
 from narrows.errors import at_least
-from narrows.likelihoods.local import Local, LocalLevels
+from narrows.likelihoods.local import Local, LocalLevels, picked
 from narrows.likelihoods.pixels import DiscretizedLogistic, Levels
 from narrows.noise import Noise
 from narrows.sampling import draw
 
-NUMBERS_AT_ONCE = 40_000_000  # of large images fewer at once, so that memory does not grow with them
 AROUND = [(row, column) for row in range(-3, 4) for column in range(-3, 4) if (row, column) != (0, 0)]
 """Rows and columns, seen from a pixel, of the coarse levels that it is restored from beside its own."""
 RESTORING_WIDTH = 64
@@ -175,12 +174,12 @@ class QuantisedLevels(Distribution):
     def parts(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Rate -ln P(q) and distortion -ln p(x | q) in nats, (k, n) each."""
         x = value.expand(*self.batch_shape, *self.event_shape).flatten(0, 1)
-        places = self._places(len(x))
-        rows = max(1, NUMBERS_AT_ONCE // (self.quantised.width * places.shape[1] * self.event_shape[0]))
-        given = (x, self.steps.flatten(), self.coarse.told.flatten(0, 1), places)
-        parts = [self._parts(*some) for some in zip(*(tensor.split(rows) for tensor in given), strict=True)]
-        share = places.shape[1] / (self.event_shape[1] * self.event_shape[2])
-        rate, distortion = (torch.cat(part).view(self.batch_shape) / share for part in zip(*parts, strict=True))
+        given = (x, self.steps.flatten(), self.coarse.told.flatten(0, 1), self.coarse.scored)
+        split = (tensor.split(self.coarse.images_at_once) for tensor in given)
+        parts = [self._parts(*some) for some in zip(*split, strict=True)]
+        rate, distortion = (
+            torch.cat(part).view(self.batch_shape) / self.coarse.share for part in zip(*parts, strict=True)
+        )
         return rate, distortion
 
     def _parts(self, x: Tensor, steps: Tensor, told: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,8 +188,7 @@ class QuantisedLevels(Distribution):
         q = in_steps(x, step)
         mixtures = local.at(local.seen(in_levels(q, step, quantised.levels)), told, places).movedim(-1, 1)
         mean = quantised.restored(q, steps, places)
-        chosen = places.unsqueeze(1).expand(-1, x.shape[1], -1)
-        coarse, fine = (levels.flatten(2).gather(2, chosen) for levels in (q, x))
+        coarse, fine = (picked(levels, places) for levels in (q, x))
         rate = quantised.grouped(mixtures, steps).log_prob(coarse)[0]
         return -rate, -_rest(mean, steps).log_prob(fine).flatten(1).sum(1)
 
@@ -211,15 +209,8 @@ class QuantisedLevels(Distribution):
 
         values = self.coarse.walked(k, level).flatten(0, 2)
         q = in_steps(values, steps.view(-1, 1, 1, 1))
-        mean = quantised.restored(q, steps, self._places(len(q))).view_as(q)
+        mean = quantised.restored(q, steps, quantised.local.every_place(len(q), q.device)).view_as(q)
         return _rest(mean, steps)
-
-    def _places(self, images: int) -> Tensor:
-        """Pixels (images, s) to be scored."""
-        if self.coarse.places is not None:
-            return self.coarse.places
-        pixels = self.event_shape[1] * self.event_shape[2]
-        return torch.arange(pixels, device=self.steps.device).expand(images, -1)
 
 
 @draw.register
