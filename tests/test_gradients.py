@@ -44,7 +44,7 @@ def estimates(latent, gradient, objective, log_px):
     """Independent estimates of the gradient with respect to h and the decoder's bias, a row each."""
     h = H[: latent.n_params].expand(ESTIMATES, -1).clone().requires_grad_()
     bias = BIAS.expand(ESTIMATES, -1).clone().requires_grad_()
-    z, q = gradient.draw(latent.posterior(h), objective.samples, Noise(12))
+    z, q = gradient.draw(latent.posterior(h), objective.samples, Noise(12), END)
     terms = Terms(log_px(z, bias), z, q, latent.prior(ESTIMATES, z.device))
     surrogate = gradient.surrogate(objective.cost(terms, END), terms, objective)
     return ESTIMATES * torch.cat(torch.autograd.grad(surrogate, [h, bias]), dim=1)
@@ -162,14 +162,14 @@ def test_leave_one_out_is_the_slow_loop(objective):
 
 def test_draws():
     q = Gaussian(2).posterior(torch.zeros(3, 4, requires_grad=True))
-    path, scoring = Pathwise().draw(q, 5, Noise(0))
+    path, scoring = Pathwise().draw(q, 5, Noise(0), END)
     assert path.shape == (5, 3, 2)
     assert path.requires_grad
     assert scoring is q
-    assert not Score().draw(q, 5, Noise(0))[0].requires_grad
-    assert torch.equal(Score().draw(q, 5, Noise(0))[0], path)
+    assert not Score().draw(q, 5, Noise(0), END)[0].requires_grad
+    assert torch.equal(Score().draw(q, 5, Noise(0), END)[0], path)
     bits = BITS.posterior(torch.zeros(3, 2, requires_grad=True))
-    hard, _ = StraightThrough().draw(bits, 5, Noise(0))
+    hard, _ = StraightThrough().draw(bits, 5, Noise(0), END)
     assert hard.requires_grad
     assert set(hard.flatten().tolist()) == {0.0, 1.0}
 
@@ -178,7 +178,8 @@ def test_the_gradient_of_straight_through_is_that_of_the_mean():
     h = torch.tensor([[0.3, -2.0]], requires_grad=True)
     q = BITS.posterior(h)
     weight = torch.tensor([2.0, -3.0])
-    (through,) = torch.autograd.grad((StraightThrough().draw(q, 1, Noise(0))[0] * weight).sum(), h, retain_graph=True)
+    drawn = StraightThrough().draw(q, 1, Noise(0), END)[0]
+    (through,) = torch.autograd.grad((drawn * weight).sum(), h, retain_graph=True)
     (mean,) = torch.autograd.grad((q.mean * weight).sum(), h)
     torch.testing.assert_close(through, mean)
 

@@ -10,7 +10,7 @@ Letters: k samples, n examples, d code size, x data shape, P parameters of the l
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import torch
@@ -108,6 +108,9 @@ class Latent(Part, axis="latent"):
         """Whether what a code costs is a length in nats, so that the elbo bounds log p(x): codes drawn, or none."""
         return self.random or not self.size
 
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Make weights of its own, for examples that the encoder sees in this shape."""
+
     @abstractmethod
     def posterior(self, h: Tensor) -> Distribution:
         """q(z | x) from h (n, n_params)."""
@@ -115,6 +118,10 @@ class Latent(Part, axis="latent"):
     @abstractmethod
     def prior(self, n: int, device: torch.device) -> Distribution:
         """p(z), repeated for n examples."""
+
+    def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
+        """p(z), repeated for n examples, where it may be told by the encoder, seen (m, x) -> q(z | x)."""
+        return self.prior(n, device)
 
     def code(self, posterior: Distribution) -> Tensor:
         """Return the code that stands for each example, shape (n, d): the posterior's mean, its mode if discrete."""
@@ -245,6 +252,9 @@ class Objective(Part, axis="objective"):
 
     samples: int = 1
 
+    def adapt(self, rows: int) -> None:
+        """Take the number of training rows."""
+
     @property
     def scheduled(self) -> bool:
         """Whether the cost of given terms changes as training goes on."""
@@ -269,10 +279,13 @@ class Objective(Part, axis="objective"):
 
 
 class Gradient(Part, axis="gradient"):
-    """How a gradient passes through the draw of a code."""
+    """How a gradient passes through the draw of a code, in training; a model in use draws from q itself."""
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Make weights of its own, for examples that the encoder sees in this shape."""
 
     @abstractmethod
-    def draw(self, q: Distribution, k: int, noise: Noise) -> tuple[Tensor, Distribution]:
+    def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
         """Draw codes (k, n, ...) from q; also return the distribution that scores them."""
 
     @abstractmethod
@@ -281,6 +294,10 @@ class Gradient(Part, axis="gradient"):
 
         Its value is not a bound and is never reported.
         """
+
+    @abstractmethod
+    def bias(self, latent: Latent, objective: Objective) -> str | None:
+        """Say, in a few words, why the mean of the estimate is not the gradient for such codes; None if it is."""
 
     def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
         """Return a sentence that says why this estimator does not serve such codes; None if it does."""

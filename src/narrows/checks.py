@@ -164,17 +164,17 @@ def _stages(model: Model, example: Example, k: int) -> dict[str, tuple[Tensor, t
     n, x, latent, noise = ROWS, example.schema.shape, model.latent, Noise(1)
     batch = model.recipe.corruption(model.batch(example.values, noise), noise)
     h = model.network.encode(batch.seen)
-    z, q = model.recipe.gradient.draw(latent.posterior(h), k, noise)
+    z, q = model.gradient.draw(latent.posterior(h), k, noise, Clock.at_end())
     p = model.decode(z)
     terms = model.terms(batch, k, noise)
-    cost = model.recipe.objective.cost(terms, Clock.at_end())
+    cost = model.objective.cost(terms, Clock.at_end())
     return {
         "x": (batch.x.nan_to_num(), (n, *x)),
         "seen": (batch.seen, (n, *model.transform.seen_shape)),
         "h": (h, (n, latent.n_params)),
         "z": (z.flatten(2), (k, n, latent.size)),
         "code": (latent.code(q), (n, latent.size)),
-        "log p(z)": (latent.prior(n, model.device).log_prob(z), (k, n)),
+        "log p(z)": (model.prior(n).log_prob(z), (k, n)),
         "params": (model.network.decode(z.flatten(0, 1).flatten(1)), (k * n, math.prod(model.param_shape))),
         "mean of p(x | z)": (p.mean, (k, n, *x)),
         "draw of p(x | z)": (sample(p, 1, noise), (1, k, n, *x)),
@@ -182,8 +182,8 @@ def _stages(model: Model, example: Example, k: int) -> dict[str, tuple[Tensor, t
         "log q(z | x)": (terms.log_q, (k, n)),
         "kl": (terms.kl.expand(k, n), (k, n)),
         "cost": (cost, (k, n)),
-        "combined": (model.recipe.objective.combine(cost), (n,)),
-        "surrogate": (model.recipe.gradient.surrogate(cost, terms, model.recipe.objective), ()),
+        "combined": (model.objective.combine(cost), (n,)),
+        "surrogate": (model.gradient.surrogate(cost, terms, model.objective), ()),
     }
 
 

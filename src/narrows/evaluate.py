@@ -109,7 +109,7 @@ def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple
         for raw in values.split(rows):
             batch = model.batch(raw.to(model.device), noise)
             q = model.posterior(batch.seen)
-            prior = model.latent.prior(len(raw), model.device)
+            prior = model.prior(len(raw))
             at_once = max(1, CELLS_AT_ONCE // (model.schema.size * len(raw)))
             sums: list[Tensor] = []
             for start in range(0, draws, at_once):
@@ -179,7 +179,7 @@ def kl_by_unit(model: Model, values: Tensor) -> list[float] | None:
     with torch.inference_mode():
         for raw in values.split(ROWS_AT_ONCE):
             q = model.posterior(clean_input(model, raw.to(model.device)))
-            by_unit = divergence_by_unit(q, model.latent.prior(len(raw), model.device))
+            by_unit = divergence_by_unit(q, model.prior(len(raw)))
             if by_unit is None:
                 return None
             total = by_unit.double().sum(0) + (0 if total is None else total)

@@ -87,6 +87,7 @@ def fit(
     fingerprint = data_fingerprint(rows)
     chosen, validation = _split(rows.to(model.device), plan)
     training = Batches(rows.to(model.device), _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
+    model.objective.adapt(len(training))
     if not plan.online:
         model.adapt(training.chunks(ROWS_AT_ONCE))
         model.start(torch.cat(list(training.chunks(ROWS_AT_ONCE, max(1, len(training) // START_ROWS)))))

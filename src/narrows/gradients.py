@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 from narrows.axes import Gradient, Latent, Objective
 from narrows.noise import Noise
 from narrows.sampling import sample
-from narrows.values import Terms
+from narrows.values import Clock, Terms
 
 
 class Pathwise(Gradient, kind="pathwise"):
@@ -18,13 +18,17 @@ class Pathwise(Gradient, kind="pathwise"):
     Unbiased; needs a code that moves smoothly with its parameters.
     """
 
-    def draw(self, q: Distribution, k: int, noise: Noise) -> tuple[Tensor, Distribution]:
+    def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
         """Draw along the path."""
         return sample(q, k, noise), q
 
     def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
         """Mean of the combined cost itself."""
         return objective.combine(cost).mean()
+
+    def bias(self, latent: Latent, objective: Objective) -> str | None:
+        """None."""
+        return None
 
     def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
         """Discrete draws have no path."""
@@ -44,7 +48,7 @@ class Score(Gradient, kind="score"):
     leave-one-out baseline; with iwae it is VIMCO (Mnih and Rezende 2016, eq. 10). Needs at least two draws.
     """
 
-    def draw(self, q: Distribution, k: int, noise: Noise) -> tuple[Tensor, Distribution]:
+    def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
         """Draw with no path."""
         return sample(q, k, noise).detach(), q
 
@@ -53,6 +57,10 @@ class Score(Gradient, kind="score"):
         combined = objective.combine(cost)
         advantage = combined.detach() - leave_one_out(cost.detach(), objective)
         return (combined + (advantage * terms.log_q).sum(0)).mean()
+
+    def bias(self, latent: Latent, objective: Objective) -> str | None:
+        """None."""
+        return None
 
     def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
         """Deterministic codes, and a single draw."""
@@ -81,7 +89,7 @@ def leave_one_out(cost: Tensor, objective: Objective) -> Tensor:
 class StraightThrough(Gradient, kind="straight-through"):
     """A hard draw forward, the gradient of the mean backward (Bengio et al. 2013). Biased, and of low variance."""
 
-    def draw(self, q: Distribution, k: int, noise: Noise) -> tuple[Tensor, Distribution]:
+    def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
         """Draw hard values that carry the gradient of the mean."""
         mean = q.mean
         return sample(q, k, noise).detach() + (mean - mean.detach()), q
@@ -89,6 +97,10 @@ class StraightThrough(Gradient, kind="straight-through"):
     def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
         """Mean of the combined cost itself."""
         return objective.combine(cost).mean()
+
+    def bias(self, latent: Latent, objective: Objective) -> str | None:
+        """Always."""
+        return "the slope of a step is taken for 1"
 
     def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
         """Codes that have a path, or none drawn."""

@@ -213,7 +213,7 @@ def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:
         rows = _rows_at_once(model)
         for start in range(0, n, rows):
             count = min(rows, n - start)
-            p = model.decode(sample(model.latent.prior(count, model.device), 1, noise))
+            p = model.decode(sample(model.prior(count), 1, noise))
             yield model.transform.inverse(sample(p, 1, noise)[0, 0] if draw else p.mean[0]).cpu()
 
     model.eval()

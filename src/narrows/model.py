@@ -21,6 +21,7 @@ from narrows.errors import InputError
 from narrows.noise import Noise
 from narrows.parts import Part, make
 from narrows.plan import Binarize
+from narrows.sampling import sample
 from narrows.values import Batch, Clock, Scores, Terms
 
 # Importing a module of parts enters its kinds in the registry.
@@ -106,10 +107,14 @@ class Model(nn.Module):
             self.network = recipe.network
             self.latent = recipe.latent
             self.likelihood = recipe.likelihood
+            self.objective = recipe.objective
+            self.gradient = recipe.gradient
             self.likelihood.build(self.transform.modelled)
             self.param_shape = self.likelihood.param_shape(self.transform.modelled)
             outputs = math.prod(self.param_shape)
             self.network.build(self.transform.seen_shape, self.latent.n_params, self.latent.size, outputs)
+            self.latent.build(self.transform.seen_shape)
+            self.gradient.build(self.transform.seen_shape)
         self.recipe = recipe
         self.matrix_dtype: torch.dtype | None = None
 
@@ -126,7 +131,7 @@ class Model(nn.Module):
     def paced(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return the parameters in groups, each with its pace; see `Likelihood`."""
         own = list(self.likelihood.parameters())
-        others = [*self.network.parameters(), *self.latent.parameters()]
+        others = [p for part in (self.network, self.latent, self.gradient) for p in part.parameters()]
         return [(group, pace) for group, pace in ((others, 1.0), (own, self.likelihood.pace)) if group]
 
     def adapt(self, values: Tensor | Iterable[Tensor]) -> None:
@@ -154,6 +159,10 @@ class Model(nn.Module):
             h = self.network.encode(seen)
         return self.latent.posterior(h.to(seen.dtype))
 
+    def prior(self, n: int) -> Distribution:
+        """p(z), repeated for n examples."""
+        return self.latent.prior_given(self.posterior, n, self.device)
+
     def decode(self, z: Tensor) -> Distribution:
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
         with self._matrices():
@@ -161,19 +170,25 @@ class Model(nn.Module):
         p: Distribution = self.likelihood(params.view(*z.shape[:2], *self.param_shape))
         return p
 
-    def terms(self, batch: Batch, k: int, noise: Noise, *, estimated: bool = False) -> Terms:
-        """Encode, draw k codes by the gradient estimator's rule, decode and score, or estimate the score."""
-        prior = self.latent.prior(batch.seen.shape[0], self.device)
+    def terms(
+        self, batch: Batch, k: int, noise: Noise, clock: Clock | None = None, *, estimated: bool = False
+    ) -> Terms:
+        """Encode, draw k codes, decode and score, or estimate the score.
+
+        In training codes are drawn by the rule of the gradient estimator, otherwise from q(z | x) itself.
+        """
+        prior = self.prior(batch.seen.shape[0])
         told = batch.seen
         # A code that is not drawn has no spread to compare, and would only repeat what it is told.
         if batch.whole is not None and self.latent.random:
             prior, told = self.posterior(batch.seen), batch.whole
-        z, scoring = self.recipe.gradient.draw(self.posterior(told), k, noise)
+        q = self.posterior(told)
+        z, scoring = self.gradient.draw(q, k, noise, clock or _END) if self.training else (sample(q, k, noise), q)
         p = self.decode(z)
         if estimated:
             p = self.likelihood.estimated(p, noise)
         with self._matrices() if self.likelihood.matrices else nullcontext():
-            return Terms(p.log_prob(batch.x), z, scoring, prior)
+            return Terms(p.log_prob(batch.x), z, scoring, prior, told)
 
     def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.
@@ -185,11 +200,11 @@ class Model(nn.Module):
         scores : Scores
             Of each example, with every schedule at its end, detached.
         """
-        objective = self.recipe.objective
+        objective = self.objective
         batch = self.recipe.corruption(self.batch(raw, noise), noise)
-        terms = self.terms(batch, objective.samples, noise, estimated=True)
+        terms = self.terms(batch, objective.samples, noise, clock, estimated=True)
         cost = objective.cost(terms, clock)
-        surrogate = self.recipe.gradient.surrogate(cost, terms, objective)
+        surrogate = self.gradient.surrogate(cost, terms, objective)
         with torch.no_grad():
             final = objective.cost(terms, _END) if objective.scheduled else cost
             return surrogate, Scores(objective.combine(final.detach()), terms.log_px.detach(), terms.kl.detach())

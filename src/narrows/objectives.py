@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from narrows.axes import Latent, Objective
-from narrows.errors import at_least, at_most
+from narrows.errors import at_least, at_most, unknown
 from narrows.values import Clock, Terms
+
+DIVERGENCES = ("exact", "sampled")
 
 
 class Elbo(Objective, kind="elbo"):
@@ -28,9 +30,18 @@ class Elbo(Objective, kind="elbo"):
         Share of the training, in [0, 1], over which beta rises from 0 to its value.
     samples : int
         Codes drawn for each example.
+    divergence : {"exact", "sampled"}
+        The KL in closed form where one is known, or the share of each draw even there.
     """
 
-    def __init__(self, beta: float = 1.0, free_nats: float = 0.0, warm_up: float = 0.0, samples: int = 1) -> None:
+    def __init__(
+        self,
+        beta: float = 1.0,
+        free_nats: float = 0.0,
+        warm_up: float = 0.0,
+        samples: int = 1,
+        divergence: str = "exact",
+    ) -> None:
         super().__init__()
         at_least("objective.beta", beta, 0)
         at_least("objective.free_nats", free_nats, 0)
@@ -41,6 +52,9 @@ class Elbo(Objective, kind="elbo"):
         self.free_nats = free_nats
         self.warm_up = warm_up
         self.samples = samples
+        if divergence not in DIVERGENCES:
+            raise unknown("objective.divergence", divergence, DIVERGENCES)
+        self.divergence = divergence
 
     @property
     def scheduled(self) -> bool:
@@ -49,7 +63,9 @@ class Elbo(Objective, kind="elbo"):
 
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Distortion plus the weighted divergence of each draw, (k, n)."""
-        kl = terms.kl.clamp_min(self.free_nats) if self.free_nats else terms.kl
+        kl = terms.kl if self.divergence == "exact" else terms.log_ratio
+        if self.free_nats:
+            kl = kl.clamp_min(self.free_nats)
         if self.warm_up:
             kl = kl * (clock.progress / self.warm_up).clamp_max(1.0).to(kl.dtype)
         return (kl if self.beta == 1 else self.beta * kl) - terms.log_px

@@ -101,7 +101,7 @@ class Run:
         """Take one step on a batch of raw rows; return their scores."""
         if self.running:
             self.model.transform.update(raw)
-        if self.model.recipe.objective.scheduled:
+        if self.model.objective.scheduled:
             self.clock.set(self.step, self.share)
         set_rate(self.optimizer, self.rate)
         self.optimizer.zero_grad(set_to_none=True)
@@ -214,7 +214,7 @@ def held_out(model: Model, values: Tensor) -> Figures:
     model.eval()
     noise = Noise(VALIDATION_SEED, model.device)
     total = torch.zeros(3, dtype=torch.float64, device=model.device)
-    cells = model.schema.size * model.recipe.objective.samples
+    cells = model.schema.size * model.objective.samples
     for raw in values.split(max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // cells))):
         scores = model.loss(raw, noise, Clock.at_end(model.device))[1]
         total += table([scores]).double().sum(1)

@@ -60,12 +60,15 @@ class Terms:
         q(z | x), as the gradient estimator wants it scored.
     prior : Distribution
         p(z).
+    seen : Tensor, shape (n, x), optional
+        What the posterior was told of.
     """
 
     log_px: Tensor
     z: Tensor
     posterior: Distribution
     prior: Distribution
+    seen: Tensor | None = None
 
     @cached_property
     def log_q(self) -> Tensor:
