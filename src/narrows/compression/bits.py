@@ -145,8 +145,7 @@ class BitsBack(Compressor):
             # As many words as can be popped, and more, which make every lane's state random.
             source.push_uniform(randomness.integers(1 << 16, size=len(posteriors) + 4 * _RANDOM_LANES), 16)
             z = self.bins.pop(source, posteriors)
-            params = self.params(z.reshape(len(x), -1), work)
-            bits += self.law.bits(params.reshape(-1, self.law.n_params), x.ravel())
+            bits += self.bits_given(z.reshape(len(x), -1), x, work)
             bits += self.bins.digits * len(z) - self.bins.bits(posteriors, z)
         return bits
 
@@ -154,6 +153,14 @@ class BitsBack(Compressor):
         """Mean (2^-12) and s (2^-6) of each number of the codes of examples (n, *shape), (n, d, 2)."""
         numbers = self.encoder(values, work.batch, work.device)
         return np.stack(np.split(numbers, 2, axis=1), axis=2)
+
+    def likelihood(self, z: NDArray[Any], work: Work) -> Codec:
+        """Codec of examples (n, *shape), given their codes in bins (n, d)."""
+        return told(self.law, self.params(z, work))
+
+    def bits_given(self, z: NDArray[Any], values: NDArray[Any], work: Work) -> float:
+        """Bits that `likelihood` makes of examples (n, *shape)."""
+        return self.law.bits(self.params(z, work).reshape(-1, self.law.n_params), values.ravel())
 
     def params(self, z: NDArray[Any], work: Work) -> NDArray[np.int32]:
         """Numbers of the law for each cell, (n, *shape, n_params), from codes in bins (n, d)."""
@@ -225,10 +232,8 @@ class BitsBack(Compressor):
             params = self.posteriors(x, work) if posteriors is None else posteriors
             return told(self.bins, params) if k else settled(self.bins.nearest(params))
 
-        def likelihood(z: NDArray[Any]) -> Codec:
-            return told(self.law, self.params(z, work))
-
-        return bits_back(uniform((_examples(k), *self.decoder.shape), self.bins.digits), likelihood, posterior)
+        prior = uniform((_examples(k), *self.decoder.shape), self.bins.digits)
+        return bits_back(prior, lambda z: self.likelihood(z, work), posterior)
 
 
 def _examples(k: int) -> int:
