@@ -248,9 +248,12 @@ class Objective(Part, axis="objective"):
     ----------
     samples : int
         Codes drawn for each example in training.
+    weighs : bool
+        Whether it is minus the log of the mean importance weight, the cost of a draw being minus the log of its own.
     """
 
     samples: int = 1
+    weighs: ClassVar[bool] = False
 
     def adapt(self, rows: int) -> None:
         """Take the number of training rows."""
@@ -258,6 +261,11 @@ class Objective(Part, axis="objective"):
     @property
     def scheduled(self) -> bool:
         """Whether the cost of given terms changes as training goes on."""
+        return False
+
+    @property
+    def linear(self) -> bool:
+        """Whether log q of each draw has a fixed weight in it, so that the score that weight brings is 0 on average."""
         return False
 
     @abstractmethod

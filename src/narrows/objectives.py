@@ -61,6 +61,11 @@ class Elbo(Objective, kind="elbo"):
         """Whether the divergence is being warmed up."""
         return self.warm_up > 0
 
+    @property
+    def linear(self) -> bool:
+        """Whether there are no free nats, which cut some draws off."""
+        return not self.free_nats
+
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Distortion plus the weighted divergence of each draw, (k, n)."""
         kl = terms.kl if self.divergence == "exact" else terms.log_ratio
@@ -82,10 +87,17 @@ class Iwae(Objective, kind="iwae"):
         Draws k for each example.
     """
 
+    weighs = True
+
     def __init__(self, samples: int = 5) -> None:
         super().__init__()
         at_least("objective.samples", samples, 1)
         self.samples = samples
+
+    @property
+    def linear(self) -> bool:
+        """Whether there is but one draw, whose weight stands alone."""
+        return self.samples == 1
 
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Minus the log weight of each draw, (k, n)."""
