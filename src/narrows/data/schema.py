@@ -10,36 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from narrows.data.alphabets import Alphabet
+from narrows.data.column import Column as Column
+from narrows.data.column import ColumnKind as ColumnKind
 from narrows.errors import InputError
 
 Layout = Literal["vector", "hw", "hwc", "chw"]
-ColumnKind = Literal["numeric", "count", "binary", "category"]
 
 MAX_LEVELS = 256
 ROWS_AT_ONCE = 500  # a check of all values at once would take as much memory as they do
 _CHANNEL_COUNTS = (1, 3, 4)
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a mixed table.
-
-    In the matrix of raw cells a missing cell is NaN; a cell of a ``binary`` or ``category`` column holds the index of
-    its value in ``categories``, and ``len(categories)`` where the value is none of them.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    kind : {"numeric", "count", "binary", "category"}
-        What its cells are: real numbers, whole numbers from 0, one of two values, one of several.
-    categories : tuple of str
-        The values of a binary column or a category, as text; empty for numbers.
-    """
-
-    name: str
-    kind: ColumnKind
-    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +63,17 @@ class Schema:
     def size(self) -> int:
         """Number of cells in one example."""
         return int(np.prod(self.shape))
+
+    @property
+    def alphabets(self) -> tuple[Alphabet, ...]:
+        """Of a table in symbols: those of each column. Of anything else, none."""
+        found = tuple(column.alphabet for column in self.columns or () if column.alphabet is not None)
+        return found if len(found) == len(self.columns or ()) else ()
+
+    @property
+    def plain(self) -> Schema:
+        """The same without what is known of the columns of a table."""
+        return self if self.columns is None else dataclasses.replace(self, names=None, columns=None)
 
     @property
     def levels(self) -> int:
@@ -147,9 +138,10 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a model file's header; an infinite end is written as null."""
-        record = dataclasses.asdict(self)
-        if self.columns is None:
-            del record["columns"]
+        record = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del record["columns"]
+        if self.columns is not None:
+            record["columns"] = tuple(column.to_json() for column in self.columns)
         return {**record, "high": self.high if np.isfinite(self.high) else None}
 
     @classmethod
@@ -159,7 +151,7 @@ class Schema:
         names = None if record["names"] is None else tuple(record["names"])
         columns = None
         if record.get("columns") is not None:
-            columns = tuple(Column(c["name"], c["kind"], tuple(c["categories"])) for c in record["columns"])
+            columns = tuple(map(Column.from_json, record["columns"]))
         return cls(**{**record, "shape": tuple(record["shape"]), "high": high, "names": names, "columns": columns})
 
 
