@@ -11,9 +11,19 @@ from typing import Any, Literal
 import numpy as np
 
 from narrows.data.alphabets import Alphabet
-from narrows.data.column import Column as Column
-from narrows.data.column import ColumnKind as ColumnKind
+from narrows.data.column import Column, ColumnKind
 from narrows.errors import InputError
+
+__all__ = [
+    "MAX_LEVELS",
+    "Column",
+    "ColumnKind",
+    "Layout",
+    "Schema",
+    "infer_schema",
+    "mixed_schema",
+    "shape_and_layout",
+]
 
 Layout = Literal["vector", "hw", "hwc", "chw"]
 
