@@ -9,12 +9,11 @@ import torch
 from scipy import stats
 from scipy.special import logsumexp
 
-from narrows import evaluate as evaluate_module
 from narrows.baseline import fit_baseline
 from narrows.data.schema import infer_schema
 from narrows.data.specimens import MIXED, examples
 from narrows.errors import InputError
-from narrows.evaluate import distortion_and_rate, evaluate, kl_by_unit, log_likelihood
+from narrows.evaluate import distortion_and_rate, evaluate, importance, kl_by_unit, log_likelihood
 from narrows.fit import fit
 from narrows.model import Model
 from narrows.noise import Noise
@@ -134,14 +133,14 @@ def test_uses_exactly_the_draws_asked_for(preset, draws, monkeypatch):
     model = small(preset, {"latent.size": 3}).model
     values = torch.from_numpy(table(11))
     drawn: list[torch.Tensor] = []
-    sample = evaluate_module.sample
+    sample = importance.sample
 
     def counting(q, k, noise):
         drawn.append(sample(q, k, noise))
         return drawn[-1]
 
-    monkeypatch.setattr(evaluate_module, "sample", counting)
-    monkeypatch.setattr(evaluate_module, "CELLS_AT_ONCE", 3 * 11 * COLUMNS)
+    monkeypatch.setattr(importance, "sample", counting)
+    monkeypatch.setattr(importance, "CELLS_AT_ONCE", 3 * 11 * COLUMNS)
     log_px, effective = log_likelihood(model, values, draws, 0)
     assert [len(z) for z in drawn] == [3] * (draws // 3) + [draws % 3] * (draws % 3 > 0)
     z = torch.cat(drawn).numpy().astype("float64")

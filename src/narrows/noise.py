@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,3 +48,36 @@ class Noise:
     def restore(self, state: Tensor) -> None:
         """Go back to a position that `state` gave."""
         self.generator.set_state(state)
+
+
+class RowNoise(Noise):
+    """A stream of its own for each example, so that what it draws does not depend on who stands beside it.
+
+    Unlike a shared draw, it leaves the errors of different examples independent.
+
+    Parameters
+    ----------
+    seeds : sequence of tuple of int
+        What the stream of each example is seeded with, such as a seed and its number.
+    device : torch.device or str
+        Where the tensors are made.
+    """
+
+    def __init__(self, seeds: Sequence[tuple[int, ...]], device: torch.device | str = "cpu") -> None:
+        super().__init__(0, device)
+        mixed = [int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1) for seed in seeds]
+        self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in mixed]
+
+    def _spread(self, draw: Callable[..., Tensor], shape: Sequence[int], rows: int) -> Tensor:
+        one = [length for axis, length in enumerate(shape) if axis != rows]
+        drawn = [draw(one, generator=generator, device=generator.device) for generator in self.generators]
+        return torch.stack(drawn, rows)
+
+    def state(self) -> Tensor:
+        """The position in each stream, as bytes."""
+        return torch.stack([generator.get_state() for generator in self.generators])
+
+    def restore(self, state: Tensor) -> None:
+        """Go back to the positions that `state` gave."""
+        for generator, one in zip(self.generators, state, strict=True):
+            generator.set_state(one)

@@ -29,6 +29,12 @@ class Evaluation:
         Numbers in a code; units in use out of all (numbers of the code, or entries of a codebook).
     distortion_nats, rate_nats : float
         -log p(x | z) in nats of the raw data, and KL(q || p) or the price of the code; means over rows, one draw each.
+    mutual_information_nats : float or None
+        I_q(x; z), what a random code tells of which row it came from: too low on average for the law that the rows came
+        from, and at most ln ``rows`` (of 5,000 rows at most).
+    marginal_kl_nats : float or None
+        KL(q(z) || p(z)) of the codes of all rows together, the rest of the rate: too high by as much as the other is
+        too low.
     elbo_nats, elbo_standard_error : float or None
         Minus their sum, a lower bound on log p(x), and its standard error over rows.
     bits_per_dim : float or None
@@ -37,10 +43,22 @@ class Evaluation:
         Importance-sampled log p(x) with ``draws`` draws a row, and its standard error over rows.
     log_likelihood_bits_per_dim : float or None
         The same in bits a cell, its sign turned.
+    log_likelihood_draws_error, log_likelihood_bias_nats : float or None
+        The part of that error that comes of the draws, the rows being as they are, and how far the figure lies below
+        log p(x) on average; both as the weights tell, and too small where few draws are effective.
     draws : int
         Draws for each row of the log likelihood; 0 where it was not asked for.
-    effective_draws : float or None
-        Mean effective sample size of the weights, (sum w)^2 / sum w^2.
+    effective_draws, effective_draws_lowest : float or None
+        Effective sample size of the weights, (sum w)^2 / sum w^2: mean and lowest over rows.
+    ais_nats, ais_standard_error, ais_bits_per_dim : float or None
+        Log p(x) by annealed importance sampling, a lower bound on average, its standard error over rows, and in bits.
+    ais_steps, ais_chains : int or None
+        Steps of each chain, and chains for each row.
+    ais_effective_chains, ais_acceptance : float or None
+        Mean effective sample size of the chains' weights, and share of their steps that were accepted.
+    simulated_lower_nats, simulated_upper_nats, simulated_gap_nats : float or None
+        Annealing's bounds from below and above on log p(x) of ``simulated_rows`` rows drawn from the model, and the
+        distance between them: how far annealing can be trusted on this model.
     density : bool
         Whether the figures are those of a density, which may be above 0 and depends on the unit of the data.
     kl_by_unit_nats : list of float or None
@@ -58,16 +76,32 @@ class Evaluation:
     units: int | None
     distortion_nats: float
     rate_nats: float
+    mutual_information_nats: float | None
+    marginal_kl_nats: float | None
     elbo_nats: float | None
     elbo_standard_error: float | None
     bits_per_dim: float | None
-    log_likelihood_nats: float | None
-    log_likelihood_standard_error: float | None
-    log_likelihood_bits_per_dim: float | None
     draws: int
-    effective_draws: float | None
     density: bool
     kl_by_unit_nats: list[float] | None
+    log_likelihood_nats: float | None = None
+    log_likelihood_standard_error: float | None = None
+    log_likelihood_bits_per_dim: float | None = None
+    log_likelihood_draws_error: float | None = None
+    log_likelihood_bias_nats: float | None = None
+    effective_draws: float | None = None
+    effective_draws_lowest: float | None = None
+    ais_steps: int | None = None
+    ais_chains: int | None = None
+    ais_nats: float | None = None
+    ais_standard_error: float | None = None
+    ais_bits_per_dim: float | None = None
+    ais_effective_chains: float | None = None
+    ais_acceptance: float | None = None
+    simulated_rows: int | None = None
+    simulated_lower_nats: float | None = None
+    simulated_upper_nats: float | None = None
+    simulated_gap_nats: float | None = None
 
 
 def plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from narrows.apps.reading import Reading
 from narrows.errors import at_least, check_seed
@@ -13,6 +14,9 @@ def evaluate(
     model: Path,
     data: str,
     draws: int = 0,
+    ais: int = 0,
+    chains: int = 16,
+    ais_start: Literal["prior", "posterior"] = "prior",
     rows: int = 0,
     seed: int = 0,
     reading: Reading = Reading(),  # noqa: B008  frozen
@@ -27,6 +31,13 @@ def evaluate(
         Data it was not trained on: a file, a folder of images, or a named data set such as fashion-sample:test.
     draws : int
         Draws for each row, of which log p(x) is estimated by importance sampling; 0 leaves it out.
+    ais : int
+        Steps of annealed importance sampling of log p(x), with bounds on both sides for rows that the model makes; 0
+        leaves it out.
+    chains : int
+        Chains of annealed importance sampling for each row.
+    ais_start : {"prior", "posterior"}
+        Where they start: the prior, or the encoder's q(z | x), from which fewer steps are enough.
     rows : int
         How many rows to measure, from the first; 0 for all.
     seed : int
@@ -36,6 +47,8 @@ def evaluate(
     """
     at_least("rows", rows, 0)
     at_least("draws", draws, 0)
+    at_least("ais", ais, 0)
+    at_least("chains", chains, 1)
     check_seed(seed)
 
     from narrows.evaluate import evaluate as measure
@@ -44,4 +57,5 @@ def evaluate(
 
     fitted = load(model)
     values = tensor_of(reading.read(data, fitted.schema).values)
-    return measure(fitted, values[:rows] if rows else values, draws=draws, seed=seed)
+    values = values[:rows] if rows else values
+    return measure(fitted, values, draws=draws, ais=ais, chains=chains, ais_start=ais_start, seed=seed)
