@@ -296,12 +296,12 @@ class Gradient(Part, axis="gradient"):
     def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
         """Draw codes (k, n, ...) from q; also return the distribution that scores them."""
 
-    @abstractmethod
     def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
         """Build the scalar whose gradient estimates that of the mean over examples of ``objective.combine(cost)``.
 
-        Its value is not a bound and is never reported.
+        That mean itself, where the draw carries the gradient. Its value is never reported: of others it is no bound.
         """
+        return objective.combine(cost).mean()
 
     @abstractmethod
     def bias(self, latent: Latent, objective: Objective) -> str | None:

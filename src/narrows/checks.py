@@ -39,7 +39,7 @@ RATE = 1e-3
 SMALL = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
 SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8, "reach": 1}
 # Settings that change what a kind does; each flag is turned over as well.
-CHANGES = {"samples": 2, "components": 2, "told": 0}
+CHANGES = {"samples": 2, "components": 2, "told": 0, "baseline": "learned"}
 LONGEST_SENTENCE = 320
 _variants: dict[type[Part], list[Part]] = {}
 WAY_OUT = re.compile(r"\b(take|say|give|leave|set|train|binarise)\b")
@@ -153,7 +153,7 @@ def check_shapes(kind: type[Part]) -> None:
             given = tuple(tensor.shape)
             _require(given == shape, f"{where}: {what} has shape {given}, not {shape}")
             _require(bool(tensor.isfinite().all()), f"{where}: {what} is not finite")
-            if what == "z":
+            if what == "z in use":
                 first, second, _ = tensor.view(3, ROWS, z)
                 _require(latent.random != torch.equal(first, second), f"{where}: random={latent.random} is not so")
                 _require(not latent.discrete or torch.equal(first, first.round()), f"{where}: codes are not discrete")
@@ -164,7 +164,8 @@ def _stages(model: Model, example: Example, k: int) -> dict[str, tuple[Tensor, t
     n, x, latent, noise = ROWS, example.schema.shape, model.latent, Noise(1)
     batch = model.recipe.corruption(model.batch(example.values, noise), noise)
     h = model.network.encode(batch.seen)
-    z, q = model.gradient.draw(latent.posterior(h), k, noise, Clock.at_end())
+    q = latent.posterior(h)
+    z, _ = model.gradient.draw(q, k, noise, Clock.at_end())
     p = model.decode(z)
     terms = model.terms(batch, k, noise)
     cost = model.objective.cost(terms, Clock.at_end())
@@ -172,7 +173,8 @@ def _stages(model: Model, example: Example, k: int) -> dict[str, tuple[Tensor, t
         "x": (batch.x.nan_to_num(), (n, *x)),
         "seen": (batch.seen, (n, *model.transform.seen_shape)),
         "h": (h, (n, latent.n_params)),
-        "z": (z.flatten(2), (k, n, latent.size)),
+        "z in training": (z.flatten(2), (k, n, latent.size)),
+        "z in use": (sample(q, k, noise).flatten(2), (k, n, latent.size)),
         "code": (latent.code(q), (n, latent.size)),
         "log p(z)": (model.prior(n).log_prob(z), (k, n)),
         "params": (model.network.decode(z.flatten(0, 1).flatten(1)), (k * n, math.prod(model.param_shape))),

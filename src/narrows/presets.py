@@ -13,6 +13,7 @@ from narrows.model import Recipe
 from narrows.parts import kinds, make
 
 SMALLEST_CONV_SIDE = 12
+USUAL_GRADIENTS = ("pathwise", "score", "straight-through")  # the first that serves is taken
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _gradient_for(specs: Mapping[str, Mapping[str, Any]]) -> str:
     latent, objective = make("latent", specs["latent"]), make("objective", specs["objective"])
     assert isinstance(latent, Latent)
     assert isinstance(objective, Objective)
-    for kind in kinds("gradient"):
+    for kind in dict.fromkeys((*USUAL_GRADIENTS, *kinds("gradient"))):
         gradient = make("gradient", kind)
         if not gradient.refuses_pair(latent, objective):  # type: ignore[operator]
             return kind

@@ -125,9 +125,11 @@ def _(q: Poisson, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 
 
 def gumbel_argmax(logits: Tensor, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    """Draw categories by the Gumbel trick: argmax of logits minus the log of an exponential draw.
+    """Draw categories by the Gumbel trick, the argmax over the last axis of what `perturbed` gives."""
+    return perturbed(logits, shape, rows, noise).argmax(-1)
 
-    ``shape`` includes the axis of the categories, the last one, over which the argmax is taken.
-    """
+
+def perturbed(logits: Tensor, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    """Add Gumbel noise, minus the log of an exponential draw; the last axis of ``shape`` is that of the categories."""
     exponential = -torch.log1p(-noise.uniform(shape, rows=rows).clamp_min(SMALLEST_UNIFORM))
-    return (logits - exponential.log()).argmax(-1)
+    return logits - exponential.log()

@@ -101,8 +101,7 @@ class Run:
         """Take one step on a batch of raw rows; return their scores."""
         if self.running:
             self.model.transform.update(raw)
-        if self.model.objective.scheduled:
-            self.clock.set(self.step, self.share)
+        self.clock.set(self.step, self.share)
         set_rate(self.optimizer, self.rate)
         self.optimizer.zero_grad(set_to_none=True)
         surrogate, scores = self.model.loss(raw, self.noise, self.clock)

@@ -42,6 +42,18 @@ class Bernoulli(Latent, kind="bernoulli"):
         return self.posterior(torch.zeros((), device=device).expand(n, self.size))
 
 
+class OneHot(distributions.OneHotCategorical):
+    """Symbols written one-hot, whose log probability is linear between them, as that of bits is.
+
+    On symbols it is torch's. Between them torch's is that of the nearest one and has no slope, which biased estimators
+    of the gradient need.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Nats, sum_c value_c ln q_c."""
+        return (value * self.logits).sum(-1)
+
+
 class Categorical(Latent, kind="categorical"):
     """Codes of independent symbols, each one of ``categories``, written one-hot; the prior is uniform.
 
@@ -69,7 +81,7 @@ class Categorical(Latent, kind="categorical"):
     def posterior(self, h: Tensor) -> Distribution:
         """Symbols with logits h (n, symbols * categories); a draw has shape (symbols, categories)."""
         logits = h.reshape(-1, self.symbols, self.categories)
-        return Independent(distributions.OneHotCategorical(logits=logits, validate_args=False), 1, validate_args=False)
+        return Independent(OneHot(logits=logits, validate_args=False), 1, validate_args=False)
 
     def code(self, posterior: Distribution) -> Tensor:
         """Return the likeliest symbols, one-hot and side by side."""
