@@ -39,7 +39,13 @@ class Reading:
     column: tuple[str, ...] | None = None
 
     def read(
-        self, data: str, schema: Schema | None = None, kind: str | None = None, *, keep_constants: bool = False
+        self,
+        data: str,
+        schema: Schema | None = None,
+        kind: str | None = None,
+        *,
+        keep_constants: bool = False,
+        symbols: bool = False,
     ) -> Dataset:
         """Read ``data`` as the values suggest, as ``kind`` says, or as a trained model's ``schema`` has them."""
         from narrows.data.readers import read
@@ -54,6 +60,7 @@ class Reading:
             kinds=_kinds(self.column or ()),
             schema=schema,
             keep_constants=keep_constants,
+            symbols=symbols,
         )
 
     def frames(self, data: str, schema: Schema | None = None, cells: int | None = None) -> Frames:

@@ -12,12 +12,14 @@ import numpy as np
 
 from narrows.data.columns import Raw
 from narrows.data.dataset import from_array, from_raw, refuse_no_examples
+from narrows.data.exact import Exact, Written
 from narrows.data.grid import Grid
 from narrows.data.images import Pictures
 from narrows.data.matrices import numeric
 from narrows.data.schema import Layout, Schema, shape_and_layout
 from narrows.data.sources import Request, located
 from narrows.data.stored import Stored
+from narrows.data.verbatim import Verbatim
 from narrows.data.wording import short
 from narrows.errors import InputError
 
@@ -37,10 +39,13 @@ class Block:
         `narrows.data.schema.Column` has them.
     names : tuple of str or None
         Of images: their names in the folder or the zip file.
+    rest : bytes
+        Of a table in symbols: what they leave open of its cells.
     """
 
     values: np.ndarray
     names: tuple[str, ...] | None = None
+    rest: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -57,16 +62,26 @@ class Form:
         Of one example in an array; None where each has its own, or it goes without saying.
     layout : {"vector", "hw", "hwc", "chw"} or None
         How an array holds one example; None where the number of channels says it: (height, width) for one.
+    columns : tuple of Written or None
+        Of a table in symbols: how each column was written.
+    header : bool
+        Whether the names of such columns stood in the file.
     """
 
     kind: str
     dtype: str = "|u1"
     shape: tuple[int, ...] | None = None
     layout: Layout | None = None
+    columns: tuple[Written, ...] | None = None
+    header: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a file's header."""
-        return dataclasses.asdict(self)
+        record = dataclasses.asdict(self)
+        if self.columns is None:
+            del record["columns"], record["header"]
+            return record
+        return {**record, "columns": [column.to_json() for column in self.columns]}
 
     @classmethod
     def from_json(cls, record: object) -> Self:
@@ -79,9 +94,12 @@ class Form:
         """
         try:
             form = cls(**record)  # type: ignore[arg-type]
-            form = dataclasses.replace(form, shape=None if form.shape is None else tuple(form.shape))
+            told: Any = form.columns
+            columns = None if told is None else tuple(map(Written.from_json, told))
+            form = dataclasses.replace(form, shape=None if form.shape is None else tuple(form.shape), columns=columns)
             known = form.kind in _KINDS and form.layout in (None, *_LAYOUTS)
             number = isinstance(form.dtype, str) and np.dtype(form.dtype).kind in "biuf"
+            number = number and type(form.header) is bool
             sound = known and number and all(isinstance(side, int) and side > 0 for side in form.shape or ())
         except (TypeError, ValueError) as error:
             raise InputError("the file says in no known way what form its data had; fetch it again") from error
@@ -148,7 +166,9 @@ def open_frames(data: str, request: Request = Request(), cells: int = CELLS) -> 
     """
     try:
         found = located(data, request)
-        source = found.open() if found.open else found.read()
+        source = next(read for read in (found.verbatim, found.open, found.read) if read)()
+        if isinstance(source, Verbatim):
+            return _of_table(source, request, data, cells)
         schema = request.schema or found.schema
         return _FACES[type(source)](source, schema, data, cells)
     except MemoryError as error:
@@ -245,6 +265,23 @@ def _of_raw(found: Raw, schema: Schema | None, data: str, cells: int) -> Frames:
     at_once = max(1, cells // rows.schema.size)
     return Frames(
         rows.schema, Form("table", dtype), len(rows), notes, lambda: map(Block, Stored.of(values).rows(at_once))
+    )
+
+
+def _of_table(source: Verbatim, request: Request, data: str, cells: int) -> Frames:
+    """A table in the symbols of a model's columns."""
+    schema = request.schema
+    assert schema is not None  # or there were no symbols
+    exact = Exact.of(source, schema, request.left_out, short(data))
+    form = Form("table", columns=exact.columns, header=exact.header)
+    notes = tuple(f"column {short(name)} of {short(data)} was left out" for name in request.left_out)
+    rows = max(1, cells // schema.size)
+    return Frames(
+        schema.plain,
+        form,
+        exact.total,
+        notes,
+        lambda: (Block(symbols, rest=rest) for symbols, rest in exact.blocks(rows)),
     )
 
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from narrows.data.columns import Raw, is_frame, table_of
 from narrows.data.dataset import Dataset, from_array, from_raw
+from narrows.data.exact import exact_raw
 from narrows.data.schema import Schema
 from narrows.data.sources import COLUMN_OPTIONS, Request, in_columns, located, refuse_options
+from narrows.data.verbatim import of_table
 from narrows.data.wording import short
 from narrows.errors import InputError
 
@@ -25,6 +27,7 @@ def read(
     schema: Schema | None = None,
     split: str = "train",
     keep_constants: bool = False,
+    symbols: bool = False,
 ) -> Dataset:
     """Read a data set.
 
@@ -55,6 +58,9 @@ def read(
     keep_constants : bool
         Whether columns of a table that never change are kept: nothing is to be learnt from them, and a detector marks
         a row that differs there.
+    symbols : bool
+        Whether a table is read as symbols that stand for its cells as they are written, so that no column is left out
+        and each cell can come back as it was.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def read(
         If there is no such source, or it is damaged, holds what no model takes, or does not fit.
     """
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    request = Request(key, label, ignored, header, split, kinds or {}, schema, keep_constants)
+    request = Request(key, label, ignored, header, split, kinds or {}, schema, keep_constants, symbols)
     try:
         if isinstance(source, (str, os.PathLike)):
             found = located(os.fspath(source), request)
@@ -88,6 +94,9 @@ def _in_memory(source: object, request: Request) -> Raw | None:
     """Examples of a frame; None for arrays, which `from_array` takes as they are."""
     if is_frame(source):
         refuse_options(request, COLUMN_OPTIONS, "a frame")
-        return in_columns(table_of(source), request, "the frame")
+        table = table_of(source)
+        if request.exact:
+            return exact_raw(of_table(table), request.schema, request.left_out, "the frame")
+        return in_columns(table, request, "the frame")
     refuse_options(request, frozenset(), "an array in memory")
     return None

@@ -9,13 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from narrows.data import arrays, named, tables
+from narrows.data import arrays, named, tables, verbatim
 from narrows.data.arff import read_arff
 from narrows.data.columns import Raw, raw_columns
+from narrows.data.exact import exact_raw
 from narrows.data.idx import is_idx, open_idx, read_idx
 from narrows.data.images import SUFFIXES, Pictures, folder_of_images, one_image, zip_of_images
 from narrows.data.schema import Schema
 from narrows.data.stored import Stored
+from narrows.data.verbatim import Verbatim
 from narrows.data.wording import listed, nearest, short
 from narrows.errors import InputError
 
@@ -41,15 +43,28 @@ class Request:
     kinds: Mapping[str, str] = field(default_factory=dict)
     schema: Schema | None = None
     keep_constants: bool = False
+    symbols: bool = False
 
     def __post_init__(self) -> None:
         """Check what stands for itself."""
+        if self.exact and self.kinds:
+            raise InputError("kinds of columns were given, and cells are kept as they are written; leave them out")
         if self.split not in named.SPLITS:
             raise InputError(f"unknown split {short(self.split)}; allowed are {listed(named.SPLITS)}")
         if self.kinds and self.schema is not None:
             raise InputError(
                 "kinds of columns were given with a trained model's schema, which states them; leave them out"
             )
+
+    @property
+    def exact(self) -> bool:
+        """Whether a table is read as symbols that stand for its cells as they are written."""
+        return self.symbols or bool(self.schema and self.schema.alphabets)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Columns that are not the model's to learn."""
+        return (*self.ignore, *((self.label,) if self.label is not None else ()))
 
     def options(self) -> set[str]:
         """Names of the options that were given."""
@@ -72,6 +87,7 @@ class _Format:
     read: Callable[[Path, Request], Raw]
     options: frozenset[str] = frozenset()
     open: Callable[[Path], Stored | Pictures] | None = None
+    verbatim: Callable[[Path, Request], Verbatim] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +102,14 @@ class Located:
         Opens them for reading in parts, where that is possible.
     schema : Schema or None
         What the makers of a named data set say of it.
+    verbatim : callable or None
+        Opens them as a table whose cells are as they are written, where that was asked for.
     """
 
     read: Callable[[], Raw]
     open: Callable[[], Stored | Pictures] | None = None
     schema: Schema | None = None
+    verbatim: Callable[[], Verbatim] | None = None
 
 
 def _npz(path: Path, request: Request) -> Raw:
@@ -138,6 +157,10 @@ def _images(pictures: Callable[[Path], Pictures]) -> Callable[[Path, Request], R
     return lambda path, _: Raw(pictures(path).stacked())
 
 
+def _whole(read: Callable[[Path], pa.Table]) -> Callable[[Path, Request], Verbatim]:
+    return lambda path, _: verbatim.of_table(read(path))
+
+
 COLUMN_OPTIONS = frozenset({"label", "ignore", "column"})
 _IDX = _Format("an IDX file", (), lambda path, _: Raw(read_idx(path)), open=open_idx)
 _FOLDER = _Format("a folder of images", (), _images(folder_of_images), open=folder_of_images)
@@ -147,11 +170,27 @@ _FORMATS = (
     _Format("a zip file of images", (".zip",), _images(zip_of_images), open=zip_of_images),
     _Format("an image", SUFFIXES, _images(one_image), open=one_image),
     _Format(
-        "a table of text", (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), _text, COLUMN_OPTIONS | {"header"}
+        "a table of text",
+        (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"),
+        _text,
+        COLUMN_OPTIONS | {"header"},
+        verbatim=lambda path, request: verbatim.of_text(path, request.header),
     ),
-    _Format("an ARFF file", (".arff", ".arff.gz"), _arff, COLUMN_OPTIONS),
-    _Format("a Parquet file", (".parquet", ".pq"), _parquet, COLUMN_OPTIONS),
-    _Format("an Arrow file", (".arrow", ".arrows", ".ipc", ".feather"), _arrow, COLUMN_OPTIONS),
+    _Format("an ARFF file", (".arff", ".arff.gz"), _arff, COLUMN_OPTIONS, verbatim=_whole(read_arff)),
+    _Format(
+        "a Parquet file",
+        (".parquet", ".pq"),
+        _parquet,
+        COLUMN_OPTIONS,
+        verbatim=lambda path, _: verbatim.of_parquet(path),
+    ),
+    _Format(
+        "an Arrow file",
+        (".arrow", ".arrows", ".ipc", ".feather"),
+        _arrow,
+        COLUMN_OPTIONS,
+        verbatim=_whole(tables.read_arrow),
+    ),
 )
 
 
@@ -165,6 +204,8 @@ def located(text: str, request: Request) -> Located:
     """
     name, colon, split = text.partition(":")
     if name in named.names():
+        if request.exact:
+            raise _no_table(f"the named data set {short(name)}")
         refuse_options(request, frozenset({"split"}), f"the named data set {short(name)}")
         found = named.load(name, split if colon else request.split)
         return Located(lambda: found.examples, schema=found.schema)
@@ -177,7 +218,19 @@ def located(text: str, request: Request) -> Located:
     form = _format_of(path)
     request = dataclasses.replace(request, key=key or request.key)
     refuse_options(request, form.options, f"{form.what} such as {short(at)}")
+    if request.exact:
+        if form.verbatim is None:
+            raise _no_table(f"{form.what} such as {short(at)}")
+        source, what = partial(form.verbatim, path, request), short(str(path))
+        return Located(lambda: exact_raw(source(), request.schema, request.left_out, what), verbatim=source)
     return Located(partial(form.read, path, request), partial(form.open, path) if form.open else None)
+
+
+def _no_table(what: str) -> InputError:
+    return InputError(
+        f"{what} is no table of columns, and this model keeps tables; give CSV, TSV, Parquet, Arrow or ARFF, or take "
+        f"preset compressor for images, bits-back for arrays of levels"
+    )
 
 
 def _path_and_key(text: str) -> tuple[str, str | None]:

@@ -7,7 +7,8 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,28 +47,42 @@ def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.T
     InputError
         If the file is empty, ragged, not in UTF-8, or its first line holds data where names belong.
     """
-    import pyarrow as pa
-
-    name, separator = str(path), ","
-    try:
-        separator = separator_of(path)
-        table = _parsed(path, header, separator, texts)
-        names = table.column_names
-    except pa.ArrowException as error:
-        advice = "write it again, as UTF-8" if "UTF8" in str(error) else "mend it"
-        raise InputError(
-            f"{short(name)} cannot be read as a table ({_complaint(path, header, separator, error)}); {advice}"
-        ) from error
-    except (OSError, EOFError, zlib.error, UnicodeError) as error:
-        raise InputError(
-            f"{short(name)} cannot be read as a table ({brief(error)}); write it again, as UTF-8"
-        ) from error
+    name = str(path)
+    with as_said(path, header):
+        table = _parsed(path, header, separator_of(path), texts)
     _refuse_bytes(table, name)
+    return named(table, header, name)
+
+
+def named(table: pa.Table, header: bool, name: str) -> pa.Table:
+    """Name the columns ``c0``, ``c1`` ... where the file has no names; refuse a first line that is not what was said.
+
+    Raises
+    ------
+    InputError
+        If it holds names and was said not to, or the other way round.
+    """
     if not header:
         _refuse_names_as_data(table, name)
-        return table.rename_columns([f"c{place}" for place in range(len(names))])
+        return table.rename_columns([f"c{place}" for place in range(table.num_columns)])
     _refuse_data_as_names(table, name)
     return table
+
+
+@contextmanager
+def as_said(path: Path, header: bool) -> Iterator[None]:
+    """Whatever goes wrong with a file of text, say it in one line, as an `InputError`."""
+    import pyarrow as pa
+
+    name = short(str(path))
+    try:
+        yield
+    except pa.ArrowException as error:
+        advice = "write it again, as UTF-8" if "UTF8" in str(error) else "mend it"
+        said = _complaint(path, header, separator_of(path), error)
+        raise InputError(f"{name} cannot be read as a table ({said}); {advice}") from error
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+        raise InputError(f"{name} cannot be read as a table ({brief(error)}); write it again, as UTF-8") from error
 
 
 def read_parquet(path: Path) -> pa.Table:
