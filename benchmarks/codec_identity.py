@@ -9,7 +9,8 @@ products of float matrices, which does change.
     python benchmarks/codec_identity.py [MODEL ...] [--images 200] [--file CODEC FILE]
 
 takes model files or codec files; a file and its codec, brought from another machine, are decompressed and compressed
-again as usual and on the accelerator, where there is one. Without any model it trains small models on the embedded images. The record in
+again as usual and on the accelerator, where there is one. Without any model it trains small ones on the embedded
+images. The record in
 ``results/codec_identity.json`` has the settings that were in force; it fails if anything differs.
 """
 
