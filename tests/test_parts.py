@@ -24,7 +24,7 @@ def registry(monkeypatch):
 
 
 def test_the_six_axes_and_their_kinds():
-    assert [axis for axis in axes() if axis != "view"] == [
+    assert [axis for axis in axes() if axis not in ("view", "prior")] == [
         "network",
         "latent",
         "likelihood",

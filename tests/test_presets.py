@@ -87,9 +87,24 @@ SETTINGS = ("latent=gaussian", "latent.size=5", "objective=iwae", "objective.sam
 @pytest.mark.parametrize("order", list(itertools.permutations(range(len(SETTINGS))))[::11])
 def test_the_order_of_settings_does_not_matter(order):
     spec = choose("sparse", SCHEMAS["vector-real"], [SETTINGS[i] for i in order]).spec()
-    assert spec["latent"] == {"kind": "gaussian", "size": 5}
+    assert spec["latent"] == {"kind": "gaussian", "size": 5, "prior": {"kind": "standard"}}
     assert spec["objective"] == {"kind": "iwae", "samples": 7}
     assert spec["network"] == {"kind": "mlp", "width": 32, "depth": 1, "residual": False}
+
+
+def test_a_part_in_a_part_is_chosen_and_set_like_any_other():
+    schema = SCHEMAS["vector-real"]
+    settings = ["latent.prior.components=7", "latent.size=5", "latent.prior=mixture", "latent=gaussian"]
+    for order in itertools.permutations(settings):
+        spec = choose("autoencoder", schema, order).spec()["latent"]
+        assert spec == {"kind": "gaussian", "size": 5, "prior": {"kind": "mixture", "components": 7}}
+        assert choose("autoencoder", schema, {"latent": spec}).spec()["latent"] == spec
+    with pytest.raises(InputError, match=r"prior\.components was given as 0; it must be at least 1"):
+        choose("variational", schema, ["latent.prior=vamp", "latent.prior.components=0"])
+    with pytest.raises(InputError, match="unknown prior 'vapm'; did you mean 'vamp'"):
+        choose("variational", schema, ["latent.prior=vapm"])
+    with pytest.raises(InputError, match=r"latent\.prior was given as 3; it takes Prior"):
+        choose("variational", schema, {"latent.prior": 3})
 
 
 def test_settings_come_as_a_mapping_too():

@@ -87,12 +87,15 @@ class Latent(Part, axis="latent"):
         Numbers in one code.
     n_params : int
         Numbers the encoder gives for each example.
+    prior : callable
+        (n, device) -> p(z), repeated for n examples; a method, or a part of its own.
     random, discrete, full : bool
         Whether codes are drawn; whether they are drawn from a discrete set; whether the encoder gives the numbers of
         a `FullNormal`.
     """
 
     size: int
+    prior: Callable[[int, torch.device], Distribution]
     random: ClassVar[bool] = False
     discrete: ClassVar[bool] = False
     full: ClassVar[bool] = False
@@ -108,6 +111,11 @@ class Latent(Part, axis="latent"):
         """Whether what a code costs is a length in nats, so that the elbo bounds log p(x): codes drawn, or none."""
         return self.random or not self.size
 
+    @property
+    def splits(self) -> bool:
+        """Whether units are independent under q(z | x) and p(z), so that the divergence is a sum over them."""
+        return self.discrete
+
     def build(self, seen_shape: tuple[int, ...]) -> None:
         """Make weights of its own, for examples that the encoder sees in this shape."""
 
@@ -115,9 +123,8 @@ class Latent(Part, axis="latent"):
     def posterior(self, h: Tensor) -> Distribution:
         """q(z | x) from h (n, n_params)."""
 
-    @abstractmethod
-    def prior(self, n: int, device: torch.device) -> Distribution:
-        """p(z), repeated for n examples."""
+    def start(self, seen: Tensor) -> None:
+        """Take the first weights from training rows (n, x) as the encoder sees them, where it has such weights."""
 
     def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
         """p(z), repeated for n examples, where it may be told by the encoder, seen (m, x) -> q(z | x)."""

@@ -113,7 +113,7 @@ def check_copies(kind: type[Part]) -> None:
     for part in variants(kind):
         for copy in (part.fresh(), clone(part)):
             _require(type(copy) is kind and copy is not part, f"a copy of {_named(kind)} is {copy!r}")
-            _require(copy.get_params() == part.get_params(), f"a copy of {_named(kind)} is configured differently")
+            _require(copy.spec() == part.spec(), f"a copy of {_named(kind)} is configured differently")
     unbuilt = set(variants(kind)[0].state_dict())
     for model, _ in models(kind):
         fresh = getattr(model.recipe, kind.axis).fresh()

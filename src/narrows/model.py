@@ -141,8 +141,9 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def start(self, raw: Tensor) -> None:
-        """Let the network take its first weights from raw training rows (n, x), where it has a closed form for them."""
+        """Let network and latent take their first weights from raw training rows (n, x), where they have such."""
         batch = self.batch(raw, Noise(0, self.device))
+        self.latent.start(batch.seen)
         targets = self.likelihood.targets(batch.x)
         left = None if targets is None else self.network.start(batch, targets.flatten(1))
         if left is not None:

@@ -54,12 +54,12 @@ class Part(nn.Module):
 
     def fresh(self, **changes: Any) -> Self:
         """Return a new untrained part of the same configuration, with ``changes`` made to it."""
-        return type(self)(**{**self.get_params(), **changes})
+        kept = {name: value.fresh() if isinstance(value, Part) else value for name, value in self.get_params().items()}
+        return type(self)(**{**kept, **changes})
 
     def spec(self) -> dict[str, Any]:
-        """The configuration as plain JSON values: ``{"kind": ..., name: value, ...}``."""
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in self.get_params().items()}
-        return {"kind": self.kind, **plain}
+        """The configuration as plain JSON values: ``{"kind": ..., name: value, ...}``; a part in it is one again."""
+        return {"kind": self.kind, **{name: _plain(value) for name, value in self.get_params().items()}}
 
     def refuses(self, schema: Schema) -> str | None:
         """Return a sentence that says why this part cannot serve such data, with the way out; None if it can."""
@@ -125,6 +125,17 @@ def typed(name: str, value: Any, annotation: Any) -> Any:
     raise InputError(f"{name} was given as {value!r}; it takes {wanted.replace('NoneType', 'none')}")
 
 
+def _names_part(value: Any) -> bool:
+    return isinstance(value, (str, Mapping))
+
+
+def _plain(value: Any) -> Any:
+    """A parameter's value as JSON has it."""
+    if isinstance(value, Part):
+        return value.spec()
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
     union = get_origin(annotation) in (Union, types.UnionType)
     return get_args(annotation) if union else (annotation,)
@@ -139,6 +150,8 @@ def _read(value: Any, kind: Any) -> Any:
         items = items if isinstance(items, (list, tuple)) else [items]
         read = tuple(_read(item, get_args(kind)[0]) for item in items)
         return None if None in read else read
+    if isinstance(kind, type) and issubclass(kind, Part):
+        return value if isinstance(value, kind) else make(kind.axis, value) if _names_part(value) else None
     if kind is bool:
         return {"true": True, "false": False}.get(str(value).lower())
     if isinstance(value, bool) or kind is type(None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,16 @@ USUAL_GRADIENTS = ("pathwise", "score", "straight-through")  # the first that se
 
 @dataclass(frozen=True)
 class Preset:
-    """One row: what differs from the plain autoencoder, when to take it, and where it comes from."""
+    """One row: what differs from the plain autoencoder, when to take it, and where it comes from.
+
+    Tables are read as ``symbols`` that stand for cells as they are written, where the row says so.
+    """
 
     name: str
     when: str
     source: str
     choices: Mapping[str, Any] = field(default_factory=dict)
+    symbols: bool = False
 
 
 PLAIN: Mapping[str, Any] = {
@@ -124,6 +128,17 @@ PRESETS: Mapping[str, Preset] = {
             {"network": {"kind": "mlp", "residual": True}, "latent": {"kind": "gaussian", "size": 50}},
         ),
         Preset(
+            "compressor-table",
+            "tables of text, numbers and gaps compressed, from which every cell comes back as it was",
+            "Townsend et al. 2019; Nazabal et al. 2020",
+            {
+                "network": {"kind": "mlp", "width": 128},
+                "latent": {"kind": "gaussian", "size": 16},
+                "likelihood": "columns",
+            },
+            symbols=True,
+        ),
+        Preset(
             "lossy",
             "images in far fewer bits still, at a quality chosen when they are compressed",
             "Weinberger et al. 2000; Ballé et al. 2017",
@@ -167,11 +182,11 @@ def choose(preset: str, schema: Schema, settings: Iterable[str] | Mapping[str, A
     specs = {axis: _as_mapping(spec) for axis, spec in {**PLAIN, **PRESETS[preset].choices}.items()}
     pairs = settings.items() if isinstance(settings, Mapping) else [_split(setting) for setting in settings]
     # Kinds first, so that the order in which settings are given does not matter.
-    for name, value in sorted(pairs, key=lambda pair: "." in pair[0].removesuffix(".kind")):
-        axis, _, parameter = name.removesuffix(".kind").partition(".")
+    for name, value in sorted(pairs, key=lambda pair: pair[0].removesuffix(".kind").count(".")):
+        axis, *path = name.removesuffix(".kind").split(".")
         if axis not in specs:
             raise unknown("axis", axis, specs)
-        specs[axis] = {**specs[axis], parameter: value} if parameter else {"kind": value}
+        specs[axis] = _with(specs[axis], path, value)
     for axis, rule in AUTOMATIC.items():
         if specs[axis]["kind"] == "auto":
             specs[axis] = {**specs[axis], "kind": rule(schema)}
@@ -203,6 +218,15 @@ def _gradient_for(specs: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _as_mapping(spec: Any) -> dict[str, Any]:
     return {"kind": spec} if isinstance(spec, str) else dict(spec)
+
+
+def _with(spec: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A part's specification with one parameter changed, of it or of a part in it; with no path, another kind."""
+    if not path:
+        return _as_mapping(value)
+    parameter, *rest = path
+    spec = _as_mapping(spec) if isinstance(spec, (str, Mapping)) else {}
+    return {**spec, parameter: _with(spec.get(parameter), rest, value) if rest else value}
 
 
 def _split(setting: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, OneHotCategorical, Poisson
 
-from narrows.distributions import DiagonalNormal, Flat, FullNormal, Point, StandardNormal
+from narrows.distributions import Chain, DiagonalNormal, Flat, FullNormal, Mixture, Point, StandardNormal
 from narrows.noise import Noise
 
 # Half the step of float32 uniforms: a draw of exactly 0 stands for the values below the first step, not for an outcome
@@ -78,21 +78,25 @@ def _(q: Normal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
     return torch.addcmul(q.loc, q.scale, noise.normal(shape, rows=rows))
 
 
-@draw.register
-def _(q: DiagonalNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return torch.addcmul(q.loc, q.scale, noise.normal(shape, rows=rows))
+@draw.register(DiagonalNormal)
+@draw.register(FullNormal)
+@draw.register(StandardNormal)
+def _(q: DiagonalNormal | FullNormal | StandardNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return q.placed(noise.normal(shape, rows=rows))
 
 
 @draw.register
-def _(q: FullNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    # L^-T of a standard normal draw has covariance (L L^T)^-1.
-    drawn = noise.normal(shape, rows=rows).permute(1, 2, 0)
-    return q.loc + torch.linalg.solve_triangular(q.factor.mT, drawn, upper=True).permute(2, 0, 1)
+def _(q: Mixture, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    places = q.log_weights.softmax(0).cumsum(0)
+    picked = torch.searchsorted(places, noise.uniform(shape[:-1], rows=rows).to(places.dtype), right=True)
+    parts = q.parts.at(picked.clamp_max(len(places) - 1).flatten())
+    normal = noise.normal(shape, rows=rows).to(places.dtype).reshape(1, -1, shape[-1])
+    return parts.placed(normal).view(*shape)
 
 
 @draw.register
-def _(q: StandardNormal, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return noise.normal(shape, rows=rows)
+def _(q: Chain, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return q.walk(lambda level, size: level.placed(noise.normal((*shape[:-1], size), rows=rows)))
 
 
 @draw.register

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from narrows.distributions import divergence
+from narrows.distributions import divergence, divergence_given
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,10 @@ class Terms:
     def kl(self) -> Tensor:
         """KL(q || p) in nats, broadcastable to (k, n): exact where a closed form is known, else one draw's share."""
         exact = divergence(self.posterior, self.prior)
-        return self.log_ratio if exact is None else exact[None]
+        if exact is not None:
+            return exact[None]
+        share = divergence_given(self.posterior, self.prior, self.z)
+        return self.log_ratio if share is None else share
 
 
 @dataclass(frozen=True)

@@ -191,4 +191,5 @@ def _settings(axis: str, spec: object) -> list[str]:
 
 
 def _text(value: object) -> str:
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    """A value as --set takes it; of a part in a part its kind."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(getattr(value, "kind", value))

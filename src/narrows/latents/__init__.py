@@ -2,18 +2,25 @@
 
 from narrows.latents.discrete import Bernoulli, Categorical
 from narrows.latents.exact import L1, KlSparse, Nothing, Point, TopK
+from narrows.latents.flows import Flow
 from narrows.latents.gaussian import FullGaussian, Gaussian
+from narrows.latents.priors import Mixture, Prior, Standard, Vamp
 from narrows.latents.vector import VectorQuantized
 
 __all__ = [
     "L1",
     "Bernoulli",
     "Categorical",
+    "Flow",
     "FullGaussian",
     "Gaussian",
     "KlSparse",
+    "Mixture",
     "Nothing",
     "Point",
+    "Prior",
+    "Standard",
     "TopK",
+    "Vamp",
     "VectorQuantized",
 ]

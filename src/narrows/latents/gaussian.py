@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,22 +10,26 @@ from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from narrows.axes import Latent
-from narrows.distributions import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal
+from narrows.distributions import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal
 from narrows.errors import at_least
+from narrows.latents.priors import Prior, Standard
 
-_prior = lru_cache(maxsize=64)(StandardNormal)  # it has no weights: one of each size serves all
+STANDARD = Standard()  # stands for one of the latent's own
 
 
 class Gaussian(Latent, kind="gaussian"):
-    """q(z | x) = N(mu(x), diag(sigma(x)^2)), p(z) = N(0, I) (Kingma and Welling 2014).
+    """q(z | x) = N(mu(x), diag(sigma(x)^2)), p(z) = N(0, I) unless another is chosen (Kingma and Welling 2014).
 
-    KL(q || p) = 1/2 sum_j (mu_j^2 + sigma_j^2 - 1 - ln sigma_j^2) nats (their appendix B). The encoder gives mu and s;
-    sigma = softplus(s + 0.54) + 1e-4, which is 1 at s = 0 and cannot overflow.
+    Under N(0, I) KL(q || p) = 1/2 sum_j (mu_j^2 + sigma_j^2 - 1 - ln sigma_j^2) nats (their appendix B); under a
+    learned prior it is estimated, one draw's log q(z | x) - log p(z). The encoder gives mu and s; sigma =
+    softplus(s + 0.54) + 1e-4, which is 1 at s = 0 and cannot overflow.
 
     Parameters
     ----------
     size : int
         Numbers in one code.
+    prior : Prior
+        p(z): standard, or one that is learned, mixture, vamp or flow.
     """
 
     random = True
@@ -33,40 +37,61 @@ class Gaussian(Latent, kind="gaussian"):
         "the divergence outweighs what they would tell: lower objective.beta, set objective.warm_up=0.3, or take fewer"
     )
 
-    def __init__(self, size: int = 16) -> None:
+    prior: Prior
+
+    def __init__(self, size: int = 16, prior: Prior = STANDARD) -> None:
         super().__init__()
         at_least("latent.size", size, 1)
         self.size = size
+        self.prior = Standard() if prior is STANDARD else prior
+        self.prior.size = size
 
     @property
     def n_params(self) -> int:
         """Mean and scale of each number."""
         return 2 * self.size
 
+    @property
+    def splits(self) -> bool:
+        """Whether the prior is one of independent numbers."""
+        return self.prior.splits
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Make the weights of the prior."""
+        self.prior.build(seen_shape)
+
+    def start(self, seen: Tensor) -> None:
+        """Let the prior take its first weights from training rows."""
+        self.prior.start(seen)
+
     def posterior(self, h: Tensor) -> Distribution:
         """N(mu, sigma^2) from h (n, 2 * size)."""
         mean, s = h.chunk(2, dim=1)
         return DiagonalNormal(mean, softplus(s + SHIFT).add_(SMALLEST_SCALE))
 
-    def prior(self, n: int, device: torch.device) -> Distribution:
-        """N(0, I) for n examples."""
-        return _prior(n, self.size, device)
+    def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
+        """Return the prior for n examples."""
+        return self.prior.given(encode, n, device)
 
 
 class FullGaussian(Gaussian, kind="full-gaussian"):
-    """q(z | x) = N(mu(x), P(x)^-1), p(z) = N(0, I): gaussian codes whose numbers depend on each other.
+    """q(z | x) = N(mu(x), P(x)^-1), p(z) = N(0, I) or learned: gaussian codes whose numbers depend on each other.
 
     What a row with gaps says of its code ties the numbers of the code together, and with them the cells that are
     filled from it; independent numbers cannot say so. The encoder gives mu and the Cholesky factor L of the precision
-    P = L L^T. KL(q || p) = 1/2 (tr P^-1 + |mu|^2 - d) + sum_j ln L_jj nats. A step costs d^3 / 3 products a row.
+    P = L L^T. Under N(0, I) KL(q || p) = 1/2 (tr P^-1 + |mu|^2 - d) + sum_j ln L_jj nats. A step costs d^3 / 3
+    products a row.
 
     Parameters
     ----------
     size : int
         Numbers in one code.
+    prior : Prior
+        p(z): standard, or one that is learned, mixture, vamp or flow.
     """
 
     full = True
+    splits = False  # its numbers depend on each other
 
     @property
     def n_params(self) -> int:

@@ -1,70 +1,17 @@
-"""Distributions that torch does not have, and the divergence of every pair; draws are in `narrows.sampling`.
-
-A deterministic code is a distribution too: `Point` puts all mass at one value and carries the price of that code;
-its divergence from the prior `Flat` *is* the price. So ``-log p(x|z) + KL(q, prior)`` is the loss of the basic, the
-sparse, the vector-quantised and the variational autoencoder alike.
-"""
+"""Normal distributions over codes, and their divergences in closed form."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import (
-    Distribution,
-    Normal,
-    kl_divergence,
-    register_kl,
-)
+from torch.distributions import Distribution, Normal, kl_divergence, register_kl
 
 # softplus(s + SHIFT) is 1 at s = 0, so that a code's training starts where posterior and prior agree.
 SHIFT = 0.5413248546129181
 SMALLEST_SCALE = 1e-4
-
-
-class Point(Distribution):
-    """All mass at one value, together with what that value costs.
-
-    Parameters
-    ----------
-    value : Tensor, shape (n, ...)
-        The code.
-    price : Tensor, shape (n,)
-        Nats that the objective charges for it: 0 for a plain code, a penalty otherwise. A price is not a code
-        length, so a model with points reports no bound on log p(x).
-    """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, value: Tensor, price: Tensor) -> None:
-        self.value = value
-        self.price = price
-        super().__init__(value.shape[:1], value.shape[1:], validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        """The value itself."""
-        return self.value
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Zero for every value: a point has no density to compare."""
-        return value.new_zeros(value.shape[: value.dim() - len(self.event_shape)])
-
-
-class Flat(Distribution):
-    """The improper prior of a deterministic code: it prefers nothing and cannot be sampled."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, n: int, shape: Sequence[int]) -> None:
-        super().__init__(torch.Size((n,)), torch.Size(shape), validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Zero for every value."""
-        return value.new_zeros(value.shape[: value.dim() - len(self.event_shape)])
 
 
 class DiagonalNormal(Distribution):
@@ -72,7 +19,7 @@ class DiagonalNormal(Distribution):
 
     Parameters
     ----------
-    mean, scale : Tensor, shape (n, d)
+    mean, scale : Tensor, shape (n, d) or (k, n, d)
         Of each number.
     """
 
@@ -81,7 +28,15 @@ class DiagonalNormal(Distribution):
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
         self.loc = mean
         self.scale = scale
-        super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
+        super().__init__(mean.shape[:-1], mean.shape[-1:], validate_args=False)
+
+    def at(self, index: Tensor) -> DiagonalNormal:
+        """Those of the rows with these numbers."""
+        return DiagonalNormal(self.loc[index], self.scale[index])
+
+    def placed(self, noise: Tensor) -> Tensor:
+        """Standard normal draws (k, n, d) -> draws from this one, by a differentiable path."""
+        return torch.addcmul(self.loc, self.scale, noise)
 
     @property
     def mean(self) -> Tensor:
@@ -121,6 +76,16 @@ class FullNormal(Distribution):
         self.loc = mean
         self.factor = factor
         super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
+
+    def at(self, index: Tensor) -> FullNormal:
+        """Those of the rows with these numbers."""
+        return FullNormal(self.loc[index], self.factor[index])
+
+    def placed(self, noise: Tensor) -> Tensor:
+        """Standard normal draws (k, n, d) -> draws from this one, by a differentiable path."""
+        # L^-T of a standard normal draw has covariance (L L^T)^-1.
+        drawn = torch.linalg.solve_triangular(self.factor.mT, noise.permute(1, 2, 0), upper=True)
+        return self.loc + drawn.permute(2, 0, 1)
 
     @classmethod
     def of(cls, numbers: Tensor, size: int) -> FullNormal:
@@ -182,6 +147,10 @@ class StandardNormal(Distribution):
         zero, one = torch.zeros((), device=self.device), torch.ones((), device=self.device)
         return Normal(zero.expand(self._extended_shape()), one.expand(self._extended_shape()), validate_args=False)
 
+    def placed(self, noise: Tensor) -> Tensor:
+        """Standard normal draws, as they are."""
+        return noise
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of codes (k, n, d): (k, n)."""
         return -0.5 * value.square().sum(-1) - 0.5 * math.log(2 * math.pi) * self.event_shape.numel()
@@ -213,24 +182,3 @@ def _full_to_full(q: FullNormal, p: FullNormal) -> Tensor:
 @register_kl(DiagonalNormal, DiagonalNormal)
 def _by_number(q: DiagonalNormal | StandardNormal, p: DiagonalNormal | StandardNormal) -> Tensor:
     return kl_divergence(q.base_dist, p.base_dist).sum(-1)
-
-
-@register_kl(Point, Flat)
-def _price(q: Point, _: Flat) -> Tensor:
-    return q.price
-
-
-def divergence(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q || p) in nats, shape (n,), where a closed form is registered for the pair; None where there is none."""
-    try:
-        return kl_divergence(q, p)
-    except NotImplementedError:
-        return None
-
-
-def divergence_by_unit(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q || p) unit by unit, in nats, shape (n, d); None where it does not split over units."""
-    if not (hasattr(q, "base_dist") and hasattr(p, "base_dist")):
-        return None
-    by_unit = divergence(q.base_dist, p.base_dist)
-    return None if by_unit is None else by_unit.flatten(1)

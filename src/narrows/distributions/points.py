@@ -1,0 +1,57 @@
+"""Deterministic codes as distributions: all mass at one value, and what that value costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, register_kl
+
+
+class Point(Distribution):
+    """All mass at one value, together with what that value costs.
+
+    Parameters
+    ----------
+    value : Tensor, shape (n, ...)
+        The code.
+    price : Tensor, shape (n,)
+        Nats that the objective charges for it: 0 for a plain code, a penalty otherwise. A price is not a code
+        length, so a model with points reports no bound on log p(x).
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, value: Tensor, price: Tensor) -> None:
+        self.value = value
+        self.price = price
+        super().__init__(value.shape[:1], value.shape[1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """The value itself."""
+        return self.value
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Zero for every value: a point has no density to compare."""
+        return value.new_zeros(value.shape[: value.dim() - len(self.event_shape)])
+
+
+class Flat(Distribution):
+    """The improper prior of a deterministic code: it prefers nothing and cannot be sampled."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, n: int, shape: Sequence[int]) -> None:
+        super().__init__(torch.Size((n,)), torch.Size(shape), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Zero for every value."""
+        return value.new_zeros(value.shape[: value.dim() - len(self.event_shape)])
+
+
+@register_kl(Point, Flat)
+def _price(q: Point, _: Flat) -> Tensor:
+    return q.price

@@ -1,0 +1,130 @@
+"""What is thought of a gaussian code before its example is seen: the prior, a part inside the latent."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn.functional import softplus
+
+from narrows import distributions
+from narrows.distributions import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal
+from narrows.errors import at_least
+from narrows.parts import Part
+
+START_SPREAD = 0.5  # of the means of a mixture: parts differ, and their sum is near the standard normal
+
+_standard = lru_cache(maxsize=64)(StandardNormal)  # it has no weights: one of each size serves all
+
+
+class Prior(Part, axis="prior"):
+    """p(z), called with (n, device) and repeated for n examples.
+
+    Attributes
+    ----------
+    size : int
+        Numbers in one code; the latent that holds the prior says it.
+    splits : bool
+        Whether the numbers are independent.
+    """
+
+    size: int
+    splits: ClassVar[bool] = False
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Make the weights, for examples that the encoder sees in such a shape."""
+
+    def start(self, seen: Tensor) -> None:
+        """Take the first weights from training rows (n, x) as the encoder sees them, where it has such weights."""
+
+    @abstractmethod
+    def forward(self, n: int, device: torch.device) -> Distribution:
+        """p(z), repeated for n examples."""
+
+    def given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
+        """p(z), repeated for n examples, where it may be told by the encoder, seen (m, x) -> q(z | x)."""
+        prior: Distribution = self(n, device)
+        return prior
+
+
+class Standard(Prior, kind="standard"):
+    """p(z) = N(0, I) (Kingma and Welling 2014): no weights, and a divergence in closed form."""
+
+    splits = True
+
+    def forward(self, n: int, device: torch.device) -> Distribution:
+        """N(0, I) for n examples."""
+        return _standard(n, self.size, device)
+
+
+class Mixture(Prior, kind="mixture"):
+    """p(z) = sum_c w_c N(mu_c, diag(sigma_c^2)), all of it learned (Tomczak and Welling 2018, section 3).
+
+    Its divergence has no closed form: each draw's log q(z | x) - log p(z) stands for it. Parts begin near N(0, I).
+
+    Parameters
+    ----------
+    components : int
+        Normals in the mixture.
+    """
+
+    def __init__(self, components: int = 32) -> None:
+        super().__init__()
+        at_least("prior.components", components, 1)
+        self.components = components
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Make weights w_c, means and scales."""
+        self.log_weights = nn.Parameter(torch.zeros(self.components))
+        self.means = nn.Parameter(torch.empty(self.components, self.size))
+        nn.init.normal_(self.means, std=START_SPREAD)
+        self.scales = nn.Parameter(torch.zeros(self.components, self.size))
+
+    def forward(self, n: int, device: torch.device) -> Distribution:
+        """Return the mixture for n examples."""
+        parts = DiagonalNormal(self.means, softplus(self.scales + SHIFT) + SMALLEST_SCALE)
+        return distributions.Mixture(self.log_weights, parts, n)
+
+
+class Vamp(Prior, kind="vamp"):
+    """p(z) = 1/C sum_c q(z | u_c), the posteriors of learned pseudo-inputs u_c (Tomczak and Welling 2018, eq. 9).
+
+    The prior that is best for a bound is the mean posterior of all examples; this one is that of a few that are
+    learned. They begin at training rows, evenly spread over the set. Each step encodes them once more.
+
+    Parameters
+    ----------
+    components : int
+        Pseudo-inputs C.
+    """
+
+    def __init__(self, components: int = 32) -> None:
+        super().__init__()
+        at_least("prior.components", components, 1)
+        self.components = components
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Make pseudo-inputs of standardised noise."""
+        self.pseudo_inputs = nn.Parameter(torch.empty(self.components, *seen_shape))
+        nn.init.normal_(self.pseudo_inputs)
+
+    @torch.no_grad()
+    def start(self, seen: Tensor) -> None:
+        """Move the pseudo-inputs to training rows, with a tenth of the noise."""
+        chosen = torch.arange(self.components, device=seen.device) * len(seen) // self.components
+        self.pseudo_inputs.copy_(seen[chosen] + 0.1 * self.pseudo_inputs)
+
+    def forward(self, n: int, device: torch.device) -> Distribution:
+        """Raise: without an encoder there is no such prior."""
+        raise TypeError("prior vamp is told by the encoder: ask Model.prior, or Latent.prior_given")
+
+    def given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
+        """Return the mixture of the pseudo-inputs' posteriors for n examples."""
+        parts = encode(self.pseudo_inputs)
+        assert isinstance(parts, (DiagonalNormal, FullNormal))
+        return distributions.Mixture(self.pseudo_inputs.new_zeros(self.components), parts, n)
