@@ -120,13 +120,12 @@ def decompress(
             chosen, within = [place], example - reader.entries[place].first
         total = 0
         blocks = archive.blocks(compressor, work, chosen)  # which checks the file before an output is begun
-        with sink(output, archive.form, archive.schema) as target:
+        with sink(output, archive.form, archive.known_to(compressor)) as target:
             whole = sum(entry.examples for entry in reader.entries)
             for block in counted("decompressing", blocks, whole, lambda block: len(block.values)):
-                rows = slice(None) if within is None else slice(within, within + 1)
-                values, names = block.values[rows], block.names and block.names[rows]
-                target.add(values, names)
-                total += len(values)
+                kept = block if within is None else archive.one(compressor, block, within)
+                target.add(kept.values, kept.names, kept.rest)
+                total += len(kept.values)
         lost = [f"{gap.start} to {gap.stop - 1}" for gap in reader.lost]
         if salvage and reader.total is None:
             lost.append("any after the last one found, for the end of the file is lost")

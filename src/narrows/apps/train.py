@@ -97,8 +97,10 @@ def train(
     _check_side_outputs(plan, data)
 
     from narrows.detection.presets import DETECTORS
+    from narrows.presets import PRESETS
 
-    dataset = reading.read(data, kind=values, keep_constants=preset in DETECTORS)
+    symbols = preset in PRESETS and PRESETS[preset].symbols
+    dataset = reading.read(data, kind=values, keep_constants=preset in DETECTORS, symbols=symbols)
     if preset in DETECTORS:
         return train_detector(dataset, output, preset, contaminated, settings, plan)
     if contaminated:

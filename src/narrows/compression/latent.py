@@ -215,10 +215,14 @@ def networks_of(model: Model, end: Scale) -> tuple[IntegerNetwork, IntegerNetwor
     encoding, decoding = sides(model.network)
     transform, size = model.transform, model.latent.size
     assert isinstance(transform, Transform)  # the other one has columns, which no such likelihood scores
-    posterior = Scale(np.repeat([1 << STEP, FRACTION], size), np.zeros(2 * size, dtype=np.int64), STEP)
-    encoder = IntegerNetwork([standardised(transform), *converted(encoding), posterior], transform.seen_shape)
+    encoder = IntegerNetwork([standardised(transform), *converted(encoding), of_codes(size)], transform.seen_shape)
     params = Reshape([model.likelihood.n_params, transform.schema.size])
     return encoder, IntegerNetwork([*converted(decoding), params, end], (size,))
+
+
+def of_codes(size: int) -> Scale:
+    """Make the last layer of an encoder: means, then s, of so many numbers of a code."""
+    return Scale(np.repeat([1 << STEP, FRACTION], size), np.zeros(2 * size, dtype=np.int64), STEP)
 
 
 def networks_from(

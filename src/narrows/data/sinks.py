@@ -14,57 +14,18 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 from numpy.lib import format as npy
 
-from narrows.atomic import writing, writing_folder
+from narrows.atomic import writing_folder
 from narrows.data.frames import Form
 from narrows.data.grid import Grid
 from narrows.data.schema import Schema
+from narrows.data.sink import Sink
+from narrows.data.table_sinks import EXACT
 from narrows.data.writers import TABLE_WRITERS, write_columns, write_table
 from narrows.errors import InputError
 
 _LONGEST = 240  # bytes of a name; file systems bear 255, and a number may follow
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and what no encoding has
 _CHANNELS = (1, 3, 4)  # grey, colour, colour with transparency
-
-
-class Sink(ABC):
-    """Takes blocks of examples, as `narrows.data.frames` gives them, and writes them in another form.
-
-    Parameters
-    ----------
-    path : Path
-        The file or folder to write, which is there and empty.
-    form : Form
-        In what form the examples came.
-    schema : Schema
-        Their grid.
-    files : ExitStack
-        Closes what was opened, however it ends.
-
-    Attributes
-    ----------
-    notes : list of str
-        What the output does not give back as it was, one sentence each; complete at the end.
-    """
-
-    def __init__(self, path: Path, form: Form, schema: Schema, files: ExitStack) -> None:
-        self.path = path
-        self.form = form
-        self.schema = schema
-        self.files = files
-        self.notes: list[str] = []
-
-    @staticmethod
-    def place(path: Path) -> AbstractContextManager[Path]:
-        """Make room for the output beside ``path``, whose name it takes at the end."""
-        return writing(path)
-
-    @abstractmethod
-    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None) -> None:
-        """Write further examples: what a `Block` holds."""
-
-    @abstractmethod
-    def finish(self) -> None:
-        """Write what stands at the end."""
 
 
 @contextmanager
@@ -89,7 +50,7 @@ def sink(output: Path, form: Form, schema: Schema) -> Iterator[Sink]:
     InputError
         If the output cannot be written, or cannot hold such examples.
     """
-    chosen = _sink_for(output, schema)
+    chosen = _sink_for(output, form, schema)
     with chosen.place(output) as path, ExitStack() as files:
         writer = chosen(path, form, schema, files)
         yield writer
@@ -107,7 +68,7 @@ class _Array(Sink):
         self._shape: tuple[int, ...] | None = None
         self._rows = 0
 
-    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None) -> None:
+    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None, rest: bytes = b"") -> None:
         layout = self.form.layout or ("hw" if values.shape[1] == 1 else "hwc")
         kept = dataclasses.replace(self.schema, layout=layout).to_user(self._grid.values(values, self._dtype))
         if self._shape is None:
@@ -140,7 +101,7 @@ class _Pictures(Sink, ABC):
         if not self._grid.of_bytes:
             raise InputError(f"{schema.describe()} are no PNG files, which hold 0 to 255; write an .npy file")
 
-    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None) -> None:
+    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None, rest: bytes = b"") -> None:
         if values.shape[1] not in _CHANNELS:
             raise InputError(f"images of {values.shape[1]} channels are no PNG files, which have 1, 3 or 4; write .npy")
         pixels = np.moveaxis(self._grid.values(values, np.dtype(np.uint8)), 1, 3)
@@ -263,7 +224,7 @@ class _Table(Sink):
         super().__init__(path, form, schema, files)
         self._blocks: list[np.ndarray] = []
 
-    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None) -> None:
+    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None, rest: bytes = b"") -> None:
         self._blocks.append(values)
 
     def finish(self) -> None:
@@ -276,13 +237,14 @@ class _Table(Sink):
             write_columns(Grid(schema).values(values, np.dtype(self.form.dtype)), names, self.path)
 
 
-_ROWS = dict.fromkeys(TABLE_WRITERS, _Table)
+_ROWS: Mapping[str, type[Sink]] = dict.fromkeys(TABLE_WRITERS, _Table)
 _IMAGES: Mapping[str, type[Sink]] = {".npy": _Array, ".zip": _Zip, ".png": _Picture, "": _Folder}
 
 
-def _sink_for(output: Path, schema: Schema) -> type[Sink]:
+def _sink_for(output: Path, form: Form, schema: Schema) -> type[Sink]:
     """What writes such a file of such examples."""
-    allowed = _IMAGES if schema.is_image else _ROWS if schema.columns is not None else {".npy": _Array, **_ROWS}
+    rows: Mapping[str, type[Sink]] = _ROWS if schema.columns is not None else {".npy": _Array, **_ROWS}
+    allowed = _IMAGES if schema.is_image else rows if form.columns is None else EXACT
     suffix = output.suffix.lower()
     if suffix not in allowed:
         spoken = [suffix or "no suffix, for a folder of images" for suffix in allowed]

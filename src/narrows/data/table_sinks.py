@@ -1,0 +1,103 @@
+"""Tables in symbols given back as files, block by block, each cell as it was."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from narrows.data.exact import table_of_block
+from narrows.data.frames import Form
+from narrows.data.schema import Schema
+from narrows.data.sink import Sink
+from narrows.data.verbatim import type_named
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class _Exact(Sink, ABC):
+    """A file that takes one table after the other."""
+
+    def __init__(self, path: Path, form: Form, schema: Schema, files: ExitStack) -> None:
+        import pyarrow as pa
+
+        super().__init__(path, form, schema, files)
+        self._columns = form.columns or ()
+        self.open(pa.schema([(column.name, type_named(column.type)) for column in self._columns]))
+
+    def add(self, values: np.ndarray, names: tuple[str, ...] | None = None, rest: bytes = b"") -> None:
+        self.write(table_of_block(self.schema, self._columns, values, rest))
+
+    def finish(self) -> None:
+        """Nothing stands at the end."""
+
+    @abstractmethod
+    def open(self, schema: pa.Schema) -> None:
+        """Begin the file of such columns."""
+
+    @abstractmethod
+    def write(self, table: pa.Table) -> None:
+        """Write further rows."""
+
+
+class _Csv(_Exact):
+    """Cells parted by commas; quotes around those that need them, and around a text of no letters."""
+
+    def open(self, schema: pa.Schema) -> None:
+        import pyarrow as pa
+
+        self._file = self.files.enter_context(self.path.open("wb"))
+        if self.form.header:
+            self._lines([pa.chunked_array([[name]]) for name in schema.names])
+
+    def write(self, table: pa.Table) -> None:
+        self._lines([_printed(column) for column in table.columns])
+
+    def _lines(self, columns: list[pa.ChunkedArray]) -> None:
+        import pyarrow.compute as pc
+
+        lines = pc.binary_join_element_wise(*map(_quoted, columns), ",").to_pylist()
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def _printed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Cells of any type as a person would write them; a span of time in its unit."""
+    import pyarrow as pa
+
+    return (column.cast(pa.int64()) if pa.types.is_duration(column.type) else column).cast(pa.string())
+
+
+def _quoted(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    within = pc.binary_join_element_wise('"', pc.replace_substring(column, '"', '""'), '"', "")
+    needed = pc.or_(pc.match_substring_regex(column, '[",\r\n]'), pc.equal(column, ""))
+    return pc.if_else(needed, within, column).fill_null("")
+
+
+class _Parquet(_Exact):
+    def open(self, schema: pa.Schema) -> None:
+        from pyarrow import parquet
+
+        self._writer = self.files.enter_context(parquet.ParquetWriter(self.path, schema))
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+
+
+class _Arrow(_Exact):
+    def open(self, schema: pa.Schema) -> None:
+        import pyarrow as pa
+
+        self._writer = self.files.enter_context(pa.ipc.new_file(self.path, schema))
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+
+
+EXACT: Mapping[str, type[Sink]] = {".csv": _Csv, ".parquet": _Parquet, ".arrow": _Arrow}
