@@ -17,6 +17,7 @@ from narrows.coding.products import full_precision
 from narrows.compression.compressor import Compressor, Work
 from narrows.compression.files import fingerprint
 from narrows.compression.pieces import check_fit, from_pieces, in_pieces, pieces_in
+from narrows.data.exact import spelling_of
 from narrows.data.frames import Block, Form, Frames
 from narrows.data.schema import MAX_LEVELS, Layout, Schema
 from narrows.data.wording import short
@@ -83,7 +84,7 @@ def written(file: BinaryIO, compressor: Compressor, frames: Frames, work: Work) 
                 size=values.size,
                 shape=values.shape[1:],
                 method=made.method,
-                notes=json.dumps(made.block.names).encode() if made.block.names else b"",
+                notes=json.dumps(made.block.names).encode() if made.block.names else made.block.rest,
             )
             yield made
 
@@ -151,9 +152,24 @@ class Archive:
                 f"{name} was written with another model ({header.get('kind')} {str(header.get('codec'))[:12]}); give "
                 f"that one, or its codec file: this is {compressor.kind} {fingerprint(compressor)[:12]}"
             )
-        ours, theirs = (replace(of.schema, layout="vector", names=None) for of in (self, compressor))
-        if ours != theirs:
+        ours, theirs = (replace(of.schema.plain, layout="vector", names=None) for of in (self, compressor))
+        if ours != theirs or (self.form.columns is None) == bool(compressor.schema.alphabets):
             raise InputError(f"{name} says that its data are {ours.describe()}, and its model is not; fetch it again")
+        if self.form.columns is not None:
+            spelling_of(compressor.schema, self.form.columns)
+
+    def known_to(self, compressor: Compressor) -> Schema:
+        """Return the schema of the data, with what the codec knows of the columns of a table."""
+        theirs = compressor.schema
+        return replace(self.schema, names=theirs.names, columns=theirs.columns) if theirs.alphabets else self.schema
+
+    def one(self, compressor: Compressor, block: Block, row: int) -> Block:
+        """Return a block of one example of another."""
+        rows, names = slice(row, row + 1), block.names
+        if self.form.columns is None:
+            return Block(block.values[rows], names and names[rows])
+        values, rest = spelling_of(compressor.schema, self.form.columns).rows(block.values, block.rest, rows)
+        return Block(values, rest=rest)
 
     def blocks(self, compressor: Compressor, work: Work, chunks: Iterable[int] | None = None) -> Iterator[Block]:
         """Decode chunks in order, all of them unless some are named; what the file says is checked at once.
@@ -188,12 +204,15 @@ def unpacked(compressor: Compressor, chunk: Chunk, work: Work) -> Block:
     """Decode one chunk."""
     frame, schema = chunk.frame, compressor.schema
     _check_frame(frame, schema)
-    names = _names_in(chunk.notes, frame.examples)
     shape = (frame.examples, *frame.shape)
     if frame.method == STORED:
-        return Block(unstored(chunk.payload, frame.size, schema.levels).reshape(shape), names)
-    pieces = compressor.decode(chunk.payload, frame.examples * pieces_in(frame.shape, schema.shape), work)
-    return Block(from_pieces(pieces, frame.shape), names)
+        values = unstored(chunk.payload, frame.size, schema.levels).reshape(shape)
+    else:
+        pieces = compressor.decode(chunk.payload, frame.examples * pieces_in(frame.shape, schema.shape), work)
+        values = from_pieces(pieces, frame.shape)
+    if schema.alphabets:
+        return Block(values, rest=chunk.notes)
+    return Block(values, _names_in(chunk.notes, frame.examples))
 
 
 def _names_in(notes: bytes, examples: int) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ from narrows.compression.bits import BitsBack
 from narrows.compression.compressor import Compressor
 from narrows.compression.local import LocalCompressor
 from narrows.compression.lossy import QuantisedCompressor
+from narrows.compression.tables import TableCompressor
 from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.model import Model
@@ -24,7 +25,7 @@ from narrows.persist import load
 FINGERPRINT_BYTES = 16
 # By their names in codec files. Each serves the models that it says; the last one all others, or it says why not.
 COMPRESSORS: Mapping[str, type[Compressor]] = {
-    kind.kind: kind for kind in (LocalCompressor, QuantisedCompressor, BitsBack)
+    kind.kind: kind for kind in (LocalCompressor, QuantisedCompressor, TableCompressor, BitsBack)
 }
 
 
@@ -55,7 +56,7 @@ def codec_bytes(compressor: Compressor) -> bytes:
     header = {
         "what": "codec",
         "kind": compressor.kind,
-        "schema": compressor.schema.to_json(),
+        "schema": compressor.schema.plain.to_json(),
         "settings": compressor.settings(),
         "arrays": description,
         "fingerprint": fingerprint(compressor),
