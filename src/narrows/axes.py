@@ -275,6 +275,16 @@ class Objective(Part, axis="objective"):
         """Whether log q of each draw has a fixed weight in it, so that the score that weight brings is 0 on average."""
         return False
 
+    @property
+    def separate(self) -> bool:
+        """Whether what a draw costs depends on no other draw of its example."""
+        return True
+
+    @property
+    def by_unit(self) -> bool:
+        """Whether it takes the densities of single units, and not only those of whole codes."""
+        return False
+
     @abstractmethod
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Nats of each draw, shape (k, n)."""
@@ -282,6 +292,13 @@ class Objective(Part, axis="objective"):
     def combine(self, cost: Tensor) -> Tensor:
         """Nats of each example, shape (n,), from those of its draws (k, n)."""
         return average_draw(cost)
+
+    def reported(self, cost: Tensor, terms: Terms) -> Tensor:
+        """Nats of each example that are reported, (n,), every schedule at its end; ``cost`` is that of training."""
+        return self.combine(self.cost(terms, Clock.at_end(cost.device)) if self.scheduled else cost)
+
+    def follow(self, terms: Terms) -> None:
+        """Take in what a step of training gave, where a later one depends on it."""
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why this objective cannot be had with such codes; None if it can."""

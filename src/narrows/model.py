@@ -207,8 +207,10 @@ class Model(nn.Module):
         cost = objective.cost(terms, clock)
         surrogate = self.gradient.surrogate(cost, terms, objective)
         with torch.no_grad():
-            final = objective.cost(terms, _END) if objective.scheduled else cost
-            return surrogate, Scores(objective.combine(final.detach()), terms.log_px.detach(), terms.kl.detach())
+            nats = objective.reported(cost.detach(), terms)
+            if self.training:
+                objective.follow(terms)
+            return surrogate, Scores(nats.detach(), terms.log_px.detach(), terms.kl.detach())
 
     def _matrices(self) -> AbstractContextManager[Any]:
         """Products of the network in ``matrix_dtype`` while training; latents and likelihoods stay in float32."""

@@ -86,7 +86,12 @@ class StickingTheLanding(Pathwise, kind="sticking-the-landing"):
         return None if objective.linear else "the score that it leaves out is not 0 on average once draws are weighed"
 
     def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
-        """Discrete draws have no path, and deterministic codes no density."""
+        """Discrete draws have no path, deterministic codes no density, and a density that is held no units."""
+        if objective.by_unit:
+            return (
+                f"gradient {self.kind} holds the density of a whole code, and objective {objective.kind} takes that of "
+                f"each unit; take gradient=pathwise"
+            )
         if latent.random:
             return super().refuses_pair(latent, objective)
         return (
