@@ -80,4 +80,4 @@ class RowNoise(Noise):
     def restore(self, state: Tensor) -> None:
         """Go back to the positions that `state` gave."""
         for generator, one in zip(self.generators, state, strict=True):
-            generator.set_state(one)
+            generator.set_state(one.clone())  # torch reads it from the start of its storage

@@ -63,10 +63,13 @@ class Sandwich:
     ----------
     lower, upper : Tensor, shape (n,)
         In nats of the raw data: below and above log p(x) on average.
+    values : Tensor, shape (n, x)
+        The raw rows.
     """
 
     lower: Tensor
     upper: Tensor
+    values: Tensor
 
     @property
     def gap(self) -> float:
@@ -132,7 +135,7 @@ def bidirectional(
     """
     at_least("n", n, 1)
     plan = _Plan(model, steps, chains, start, seed)
-    parts = []
+    parts, made = [], []
     with torch.no_grad():
         for rows in torch.arange(n).split(plan.rows_at_once):
             noise = plan.streams(DATA, rows)
@@ -143,8 +146,10 @@ def bidirectional(
             batch = dataclasses.replace(model.batch(raw, noise), x=x)
             chains_of = _Rows(plan, batch, rows)
             lower, upper = weigh(chains_of.forward()[0])[0], -weigh(chains_of.reverse(z))[0]
-            parts.append(torch.stack([lower, upper]).cpu() + model.transform.log_dets(raw.cpu()))
-    return Sandwich(*torch.cat(parts, 1))
+            made.append(raw.cpu())
+            parts.append(torch.stack([lower, upper]).cpu() + model.transform.log_dets(made[-1]))
+    lower, upper = torch.cat(parts, 1)
+    return Sandwich(lower, upper, torch.cat(made))
 
 
 def schedule(steps: int) -> Tensor:
