@@ -81,6 +81,15 @@ def writing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def check_folder(path: Path) -> None:
+    """Raise `InputError` unless files can be written into a folder ``path``, there already or yet to be made."""
+    place = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not place.is_dir():
+        raise InputError(f"{place} is a file; give the name of a folder to write into")
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{place} may not be written to; choose another folder")
+
+
 def _named(error: OSError, path: Path | str) -> OSError:
     """The same trouble with the name that a person gave: libraries give no number, or the temporary name."""
     return OSError(error.errno or errno.EIO, " ".join((error.strerror or str(error)).split()), str(path))

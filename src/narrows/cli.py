@@ -39,12 +39,13 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "impute": ("impute", "impute"),
     "detect": ("detect", "detect"),
     "stream": ("stream", "stream"),
+    "study": ("study", "study"),
     "data": ("listing", "data"),
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),
 }
 FLAGS: Mapping[str, tuple[str, ...]] = {"output": ("--output", "-o"), "n": ("-n",), "settings": ("--set",)}
-ARGUMENTS = ("model", "data", "file")
+ARGUMENTS = ("model", "data", "file", "name")
 MANY = ("settings", "ignore", "column")
 
 # What torch says, in errors of many types, of sizes that no machine has.

@@ -17,13 +17,19 @@ def show(result: Any, *, as_json: bool) -> None:
     Parameters
     ----------
     result : dataclass or None
-        A record, or a `Listing` of columns and rows; None where the application has said all itself.
+        A record, or a `Listing` of columns and rows, or what has `tables` for a person and a `record` for a machine;
+        None where the application has said all itself.
     as_json : bool
         As one JSON object, or a list of them; figures that do not exist are null.
     """
     if result is None:
         return
-    record = plain(result)
+    if hasattr(result, "tables") and not as_json:
+        for block in result.tables():
+            rows = [tuple("" if cell is None else text(cell) for cell in row) for row in block.rows]
+            sys.stdout.write(f"{block.title}\n{table(rows, list(block.columns))}\n")
+        return
+    record = result.record() if hasattr(result, "tables") else plain(result)
     listing = set(record) == {"columns", "rows"}
     if as_json:
         if listing:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from narrows.values import Progress
@@ -49,3 +50,12 @@ def counted(doing: str, pieces: Iterable[T], total: int, size: Callable[[T], int
         for piece in pieces:
             bar.update(task, advance=size(piece))
             yield piece
+
+
+def waiting(doing: str) -> AbstractContextManager[Any]:
+    """Say what is being done, on standard error if that is a terminal, until the block ends."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(doing)
