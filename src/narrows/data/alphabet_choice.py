@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.data.alphabets import MOST_SYMBOLS, Alphabet
+from narrows.data.alphabets import Alphabet
 from narrows.data.numerals import decimals_of, least_of, parsed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_TEXTS = 128
-MOST_VALUES = 64
-MOST_RANGES = MOST_SYMBOLS - 1 - MOST_TEXTS - MOST_VALUES
-_RARE = 2000  # a symbol stands for one cell in so many at least
+MOST_VALUES = 32
+MOST_RANGES = 31
+_RARE = 500  # a symbol stands for one cell in so many at least
 
 
 def alphabet_of(column: pa.ChunkedArray) -> Alphabet:

@@ -49,20 +49,28 @@ class _Csv(_Exact):
     """Cells parted by commas; quotes around those that need them, and around a text of no letters."""
 
     def open(self, schema: pa.Schema) -> None:
-        import pyarrow as pa
-
         self._file = self.files.enter_context(self.path.open("wb"))
-        if self.form.header:
-            self._lines([pa.chunked_array([[name]]) for name in schema.names])
+        self._file.write(names_line(self.form))
 
     def write(self, table: pa.Table) -> None:
-        self._lines([_printed(column) for column in table.columns])
+        self._file.write(csv_lines(table))
 
-    def _lines(self, columns: list[pa.ChunkedArray]) -> None:
-        import pyarrow.compute as pc
 
-        lines = pc.binary_join_element_wise(*map(_quoted, columns), ",").to_pylist()
-        self._file.write("".join(f"{line}\n" for line in lines).encode())
+def names_line(form: Form) -> bytes:
+    """First line of a CSV file: the names of its columns; nothing where none stood there."""
+    import pyarrow as pa
+
+    names = [column.name for column in form.columns or ()]
+    return csv_lines(pa.table({name: [name] for name in names})) if form.header else b""
+
+
+def csv_lines(table: pa.Table) -> bytes:
+    """Rows as lines of a CSV file, without their names."""
+    import pyarrow.compute as pc
+
+    columns = [_quoted(_printed(column)) for column in table.columns]
+    lines = pc.binary_join_element_wise(*columns, ",").to_pylist()
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _printed(column: pa.ChunkedArray) -> pa.ChunkedArray:
