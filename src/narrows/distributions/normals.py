@@ -144,8 +144,17 @@ class StandardNormal(Distribution):
     @property
     def base_dist(self) -> Normal:
         """The normals of single numbers."""
-        zero, one = torch.zeros((), device=self.device), torch.ones((), device=self.device)
-        return Normal(zero.expand(self._extended_shape()), one.expand(self._extended_shape()), validate_args=False)
+        return Normal(self.mean, self.variance, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """0, (n, d)."""
+        return torch.zeros((), device=self.device).expand(self._extended_shape())
+
+    @property
+    def variance(self) -> Tensor:
+        """1, (n, d)."""
+        return torch.ones((), device=self.device).expand(self._extended_shape())
 
     def placed(self, noise: Tensor) -> Tensor:
         """Standard normal draws, as they are."""

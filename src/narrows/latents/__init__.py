@@ -4,6 +4,7 @@ from narrows.latents.discrete import Bernoulli, Categorical
 from narrows.latents.exact import L1, KlSparse, Nothing, Point, TopK
 from narrows.latents.flows import Flow
 from narrows.latents.gaussian import FullGaussian, Gaussian
+from narrows.latents.ladder import Ladder
 from narrows.latents.priors import Mixture, Prior, Standard, Vamp
 from narrows.latents.vector import VectorQuantized
 
@@ -15,6 +16,7 @@ __all__ = [
     "FullGaussian",
     "Gaussian",
     "KlSparse",
+    "Ladder",
     "Mixture",
     "Nothing",
     "Point",
