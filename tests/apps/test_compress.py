@@ -19,7 +19,7 @@ from narrows.persist import Fitted, save
 from narrows.presets import choose
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-CODECS = {kind: GOLDEN / f"{kind}-v{VERSION}.codec" for kind in ("local", "bits-back")}
+CODECS = {kind: GOLDEN / f"{kind}-v{VERSION}.codec" for kind in ("local", "local-bits-back", "bits-back")}
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +223,20 @@ def test_what_a_file_holds(codec, data, here, done, small_chunks):
     assert "payload" in done("inspect", "x.nrw")
 
 
+def test_a_code_that_does_not_pay_is_left_out_and_that_is_said(data, here, images, done, small_chunks):
+    grey = Schema((1, 8, 8), 0.0, 255.0, 1.0, "hw")
+    changed = {"likelihood.told": 4, "network": "mlp", "network.width": 8, "latent": "gaussian"}
+    untrained(here / "m.safetensors", "compressor", grey, **changed)
+    done("export", "m.safetensors", "-o", "m.codec", "--codec")
+    told = json.loads(done("compress", "m.codec", data, "-o", "x.nrw", "--json"))
+    assert told["notes"] == ["the code brings less than it costs, and is left out (4 of 4 chunks)"]
+    assert told["notes"][0] in done("compress", "m.safetensors", data, "-o", "x.nrw")
+    done("decompress", "m.codec", "x.nrw", "-o", "y.npy")
+    assert np.array_equal(np.load(here / "y.npy"), images)
+    told = json.loads(done("compress", CODECS["local-bits-back"], data, "-o", "x.nrw", "--json"))
+    assert told["notes"] == []
+
+
 PARTS = ("header", "payload", "names", "framing", "footer")
 
 
@@ -292,15 +306,11 @@ def test_models_that_no_codec_is_made_of_are_refused(here, data, refused):
     grey = Schema((1, 8, 8), 0.0, 255.0, 1.0, "hw")
     untrained(here / "point.safetensors", "autoencoder", grey)
     untrained(here / "reals.safetensors", "variational", Schema((3,), 0.0, 1.0))
-    untrained(
-        here / "told.safetensors", "compressor", grey, **{"likelihood.told": 4, "network": "mlp", "latent": "gaussian"}
-    )
     np.save(here / "reals.npy", np.random.default_rng(0).normal(size=(9, 3)))
     refused("compress", "point.safetensors", data, "-o", "x.nrw", says="train with preset variational")
     refused(
         "compress", "reals.safetensors", "reals.npy", "-o", "x.nrw", says="likelihood gaussian scores something else"
     )
-    refused("compress", "told.safetensors", data, "-o", "x.nrw", says="take preset compressor")
     refused("export", "point.safetensors", "-o", "m.codec", "--codec", says="train with preset variational")
 
 

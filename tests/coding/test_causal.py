@@ -9,7 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narrows.coding.causal import CEILING, MOST_SHIFT, CausalNetwork, First, Sums, arrays_of, layers_of, window
+from narrows.coding.causal import (
+    CEILING,
+    MOST_SHIFT,
+    MOST_TOLD,
+    CausalNetwork,
+    First,
+    Sums,
+    arrays_of,
+    layers_of,
+    window,
+)
 from narrows.coding.products import full_precision
 from narrows.errors import InputError
 
@@ -25,18 +35,25 @@ def drawn(r, outputs, inputs, largest, room=1 << 24):
 
 
 @cache
-def network(shape, levels=256, reach=2, width=6, depth=2, components=2, seed=0):
+def network(shape, levels=256, reach=2, width=6, depth=2, components=2, seed=0, told=0):
     r = np.random.default_rng(seed)
     channels, height, width_of_image = shape
     firsts = [
         First(
-            drawn(r, width + 1, len(window(channel, channels, reach)), levels - 1, 1 << 22),
+            drawn(
+                r,
+                width + 1,
+                len(window(channel, channels, reach)) + told,
+                max(levels - 1, MOST_TOLD * (told > 0)),
+                1 << 22,
+            ),
             *(r.integers(-6, 7, (side, width)).astype(np.int32) for side in (height, width_of_image)),
         )
         for channel in range(channels)
     ]
     hidden = [drawn(r, width, width, CEILING) for _ in range(depth - 1)]
-    return CausalNetwork(shape, levels, reach, firsts, hidden, drawn(r, 3 * components, width, CEILING), components)
+    last = drawn(r, 3 * components, width, CEILING)
+    return CausalNetwork(shape, levels, reach, firsts, hidden, last, components, told)
 
 
 def images(shape, levels, n, seed=1):
@@ -53,11 +70,13 @@ def canvas_of(net, values):
     return canvas
 
 
-def everywhere(net, values, batch=None):
-    """Numbers told of every level, (n, c, rows, columns, P), all places at once."""
+def everywhere(net, values, batch=None, told=None):
+    """Numbers of the law of every level, (n, c, rows, columns, P), all places at once."""
     n, (channels, height, width) = len(values), net.shape
     places = [(row, column) for row in range(height) for column in range(width)]
     canvas = canvas_of(net, values)
+    if told is not None:
+        net.tell(canvas, told)
     with full_precision():
         parts = [
             np.stack([net(some, c, places).reshape(height, width, some.shape[1], -1) for c in range(channels)])
@@ -71,7 +90,7 @@ def floored(total, shift):
     return int(total) >> int(shift)
 
 
-def told_of(net, image, channel, row, column):
+def told_of(net, image, channel, row, column, told=()):
     """What the docstring says, one number after the other."""
     first = net.firsts[channel]
     seen = []
@@ -79,6 +98,7 @@ def told_of(net, image, channel, row, column):
         r, x = row + up, column + side
         inside = 0 <= r < net.shape[1] and 0 <= x < net.shape[2]
         seen.append(2 * int(image[c, r, x]) - net.levels + 1 if inside else 0)
+    seen += [min(max(int(number[channel, row, column]), -1024), 1024) for number in told]
 
     def sums(layer, inputs):
         for weights, bias, shift in zip(layer.weights, layer.bias, layer.shifts, strict=True):
@@ -108,6 +128,19 @@ def test_other_sizes_of_window_and_network(reach, depth, components):
     net, values = network(shape, 256, reach, 5, depth, components), images(shape, 256, 1)
     found = everywhere(net, values)
     assert all(found[0, 0, r, c].tolist() == told_of(net, values[0], 0, r, c) for r, c in np.ndindex(5, 6))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_code_tells_is_seen_beside_the_window(shape):
+    net, values = network(shape, told=3), images(shape, 256, 2)
+    told = np.random.default_rng(0).integers(-1500, 1500, (2, 3, *shape)).astype(np.int32)
+    found, without = everywhere(net, values, told=told), everywhere(net, values)
+    for place in np.ndindex(found.shape[:-1]):
+        assert found[place].tolist() == told_of(net, values[place[0]], *place[1:], told[place[0]])
+        assert without[place].tolist() == told_of(net, values[place[0]], *place[1:], 0 * told[place[0]])
+    assert (found != without).any()
+    one_by_one = everywhere(net, values[1:], told=told[1:])
+    assert np.array_equal(one_by_one, found[1:])
 
 
 def test_units_and_numbers_are_of_all_sizes():
@@ -174,7 +207,7 @@ def test_the_window_is_what_comes_before(channels):
 
 def altered(net, **changes):
     """The network made again with some of its parts changed."""
-    parts = ("shape", "levels", "reach", "firsts", "hidden", "last", "components")
+    parts = ("shape", "levels", "reach", "firsts", "hidden", "last", "components", "told")
     return CausalNetwork(*({name: getattr(net, name) for name in parts} | changes).values())
 
 
@@ -201,6 +234,27 @@ def test_sums_up_to_what_float32_holds_are_exact_and_larger_ones_are_refused():
             altered(net, last=one_weight(weight, bias))
         with pytest.raises(InputError, match="sums that float32 cannot hold"):
             altered(net, hidden=[one_weight(weight, bias)])
+
+
+def test_what_a_code_tells_counts_as_well():
+    net = network((1, 5, 6), told=1)
+    near = net.firsts[0].sums.weights.shape[1] - 1
+    for weight, bias in (((1 << 14) - 1, 1023), (1 - (1 << 14), -1023)):  # 2^24 = 2^10 * 2^14
+        weights, shifts = np.zeros((7, near + 1), np.int32), np.full(7, 4, np.int8)
+        weights[2, near] = weight
+        rows, columns = np.zeros((5, 6), np.int32), np.zeros((6, 6), np.int32)
+        first = First(Sums(weights, np.full(7, bias, np.int32), shifts), rows, columns)
+        full, values = altered(net, firsts=[first]), np.zeros((1, 1, 5, 6), int)
+        for told in (np.full((1, 1, 1, 5, 6), 1 << 20, np.int32), np.full((1, 1, 1, 5, 6), -(1 << 31), np.int32)):
+            assert everywhere(full, values, told=told)[0, 0, 4, 5].tolist() == told_of(
+                full, values[0], 0, 4, 5, told[0]
+            )
+        more = dataclasses.replace(first, sums=with_sums(first.sums, bias=np.full(7, bias + np.sign(bias), np.int32)))
+        with pytest.raises(InputError, match="sums that float32 cannot hold"):
+            altered(net, firsts=[more])
+    for told in (0, 2):
+        with pytest.raises(InputError, match="export it again"):
+            altered(net, told=told)
 
 
 def test_offsets_by_position_count_as_well():

@@ -22,7 +22,7 @@ def golden() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="session", params=["local", "bits-back"])
+@pytest.fixture(scope="session", params=["local", "local-bits-back", "bits-back"])
 def codec(request) -> Compressor:
     """A codec of each kind."""
     return load_codec(GOLDEN / f"{request.param}-v{VERSION}.codec")

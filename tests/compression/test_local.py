@@ -226,13 +226,12 @@ def test_something_left_over_is_refused(codec):
 # --- What cannot be converted ----------------------------------------------------------------------------------------
 
 
-def test_a_likelihood_that_is_told_of_a_code_is_refused():
+def test_a_likelihood_that_is_told_of_a_code_is_not_its_own():
     spec = {**SPEC, "network": {"kind": "conv", "channels": 2}, "latent": "gaussian"}
     likelihood = {"kind": "local", "told": 3, **SMALL}
     model = Model(Recipe.from_spec({**spec, "likelihood": likelihood}), images_of((1, 12, 12)), seed=0)
-    assert LocalCompressor.serves(model)
-    with pytest.raises(InputError, match=r"told of a code too; take preset compressor, or --set likelihood\.told=0"):
-        LocalCompressor.from_model(model)
+    assert not LocalCompressor.serves(model)
+    assert LocalCompressor.serves(untrained((1, 4, 4)))
 
 
 def test_weights_too_large_or_no_numbers_are_refused():

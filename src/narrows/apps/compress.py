@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class Compressed:
     stored_chunks : int
         Chunks that the model would only have made longer, and which are kept as they are.
     notes : list of str
-        What was left out, and why.
+        What was left out, of the data or of the model, and why.
     compared : list of str
         What other formats make of the same images, where that was asked for.
     """
@@ -163,6 +164,8 @@ class _Tally:
         self.likeness: list[np.ndarray] = []
         self.examples = self.cells = self.payload = self.stored = 0
         self.bits = 0.0
+        self.said: Counter[str] = Counter()
+        self.chunks = 0
 
     def take(self, chunks: Iterable[Packed]) -> None:
         """Add all of them."""
@@ -175,6 +178,8 @@ class _Tally:
             self.payload += len(chunk.payload)
             self.stored += chunk.method == STORED
             self.bits += chunk.bits
+            self.chunks += 1
+            self.said.update([chunk.note] if chunk.note else [])
             if self.lossy:
                 self.errors.append(squared_errors(chunk.block.values, chunk.kept))
                 self.likeness.append(ssim(chunk.block.values, chunk.kept))
@@ -199,7 +204,7 @@ class _Tally:
             psnr_db=float(psnr(np.concatenate(self.errors).mean())) if measured else None,
             ssim=float(np.concatenate(self.likeness).mean()) if measured else None,
             stored_chunks=self.stored,
-            notes=notes,
+            notes=[*notes, *(f"{note} ({times} of {self.chunks} chunks)" for note, times in self.said.items())],
             compared=compared,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from narrows.errors import InputError
 ACTIVATION = 7  # units are whole numbers of 2^-7
 CEILING = 4 << ACTIVATION  # the largest: 4
 MOST_SHIFT = 30
+TOLD = 6  # what a code tells is in steps of 2^-6
+MOST_TOLD = 16 << TOLD  # and held to 16
 _EXACT = WHOLE[torch.float32]
 
 Ints = NDArray[Any]
@@ -40,21 +43,21 @@ class Sums:
     bias: Ints
     shifts: Ints
 
-    def check(self, largest: int, inputs: int, extra: Ints | None = None) -> None:
-        """Raise `InputError` if a sum over ``inputs`` numbers of at most ``largest`` could leave what float32 holds.
+    def check(self, largest: Ints, extra: Ints | None = None) -> None:
+        """Raise `InputError` if a sum over numbers of at most ``largest`` (inputs,) could leave what float32 holds.
 
         ``extra`` (outputs,) is the largest of what is added beside the bias.
         """
         arrays = (self.weights, self.bias, self.shifts)
         whole = all(array.dtype.kind in "iu" and array.dtype.itemsize <= 4 and array.size for array in arrays)
         outputs = self.weights.shape[:1]
-        if not whole or self.weights.shape != (*outputs, inputs):
+        if not whole or self.weights.shape != (*outputs, len(largest)):
             raise InputError(f"a layer of a codec has weights of shape {self.weights.shape}; export it again")
         if self.bias.shape != outputs or self.shifts.shape != outputs:
             raise InputError("a layer of a codec lacks offsets or shifts; export it again")
         if self.shifts.min() < 0 or self.shifts.max() > MOST_SHIFT:
             raise InputError(f"a layer of a codec shifts by other than 0 to {MOST_SHIFT} bits; export it again")
-        sums = np.abs(self.weights.astype(np.int64)).sum(1) * largest + np.abs(self.bias.astype(np.int64))
+        sums = np.abs(self.weights.astype(np.int64)) @ largest + np.abs(self.bias.astype(np.int64))
         if (sums + (0 if extra is None else extra)).max() >= _EXACT:
             raise InputError("a layer of a codec has sums that float32 cannot hold; export it again")
 
@@ -68,7 +71,9 @@ class Sums:
 
 @dataclass(frozen=True)
 class First:
-    """Sums over the window of one channel, the last of them the linear mean, with an offset by row and by column.
+    """Sums over the window of one channel, and what a code tells, the last of them the linear mean.
+
+    Each row and each column has an offset beside.
 
     Parameters
     ----------
@@ -84,9 +89,10 @@ class First:
 
 
 class CausalNetwork:
-    """From the levels before a level in its window to the numbers that tell its law.
+    """From the levels before a level in its window, and what a code tells of it, to the numbers that tell its law.
 
-    A level v of L is seen as 2 v - L + 1, and 0 outside of the image. Units are ``min(max(floor(sum / 2^shift), 0),
+    A level v of L is seen as 2 v - L + 1, and 0 outside of the image; what a code tells, in steps of 2^-6, is held to
+    -1024..1024. Units are ``min(max(floor(sum / 2^shift), 0),
     512)``, in steps of 2^-7. Every sum of absolute values stays below 2^24, so that float32 holds each partial sum
     exactly, in whatever order, batch or number of threads it is taken, and on whatever device.
 
@@ -103,9 +109,11 @@ class CausalNetwork:
     hidden : sequence of Sums
         Layers after the first.
     last : Sums
-        The numbers told, of which the first ``components`` get the linear mean added.
+        The numbers of the law, of which the first ``components`` get the linear mean added.
     components : int
         As said.
+    told : int
+        Numbers that a code tells of each level.
 
     Raises
     ------
@@ -122,8 +130,9 @@ class CausalNetwork:
         hidden: Sequence[Sums],
         last: Sums,
         components: int,
+        told: int = 0,
     ) -> None:
-        self.shape, self.levels, self.reach = shape, levels, reach
+        self.shape, self.levels, self.reach, self.told = shape, levels, reach, told
         self.firsts, self.hidden, self.last, self.components = firsts, hidden, last, components
         self._check()
         self._ready: dict[str, _Ready] = {}
@@ -143,16 +152,26 @@ class CausalNetwork:
                 raise InputError("a codec has layers that do not fit each other; export it again")
             most = sum(np.abs(array.astype(np.int64)).max(0) for array in biases)
             extra = np.append(most << first.sums.shifts[:-1].astype(np.int64).clip(0, MOST_SHIFT), 0)
-            first.sums.check(self.levels - 1, len(window(channel, channels, self.reach)), extra)
+            first.sums.check(self.largest(channel), extra)
         for sums in (*self.hidden, self.last):
-            sums.check(CEILING, units)
+            sums.check(np.full(units, CEILING))
         if any(len(sums.weights) != units for sums in self.hidden) or len(self.last.weights) != 3 * self.components:
             raise InputError("a codec has layers that do not fit each other; export it again")
 
+    def largest(self, channel: int) -> NDArray[np.int64]:
+        """Largest of each number that the first layer of a channel sees: its window, and what it is told."""
+        return largest_seen(len(window(channel, self.shape[0], self.reach)), self.levels, self.told)
+
     def canvas(self, n: int, device: str = "cpu") -> Tensor:
-        """Room for n images as the network sees them, bordered: (cells, n), all of it 0."""
-        channels, height, width = self.shape
-        return torch.zeros(channels * (height + self.reach) * (width + 2 * self.reach), n, device=device)
+        """Room for n images as the network sees them, bordered, and for what they are told: (cells, n), all of it 0."""
+        return torch.zeros(prod(self._planes), n, device=device)
+
+    def tell(self, canvas: Tensor, numbers: Ints) -> None:
+        """Put what a code tells, (n, told, *shape) in steps of 2^-6, on a canvas, held to -1024..1024."""
+        channels, _, width = self.shape
+        planes = canvas.view(*self._planes, canvas.shape[1])[channels:, self.reach :, self.reach : self.reach + width]
+        held = torch.from_numpy(numbers.clip(-MOST_TOLD, MOST_TOLD)).to(canvas)
+        planes.copy_(held.flatten(1, 2).movedim(0, -1))
 
     def cells(self, channel: int, places: Sequence[Place]) -> Tensor:
         """Rows of the canvas at which the levels of a channel at some places are, (s,)."""
@@ -176,10 +195,15 @@ class CausalNetwork:
             self._ready[device] = _Ready(self, device)
         return self._ready[device](canvas, channel, places)
 
-    def _cell(self, channel: int, row: int, column: int) -> int:
-        _, height, width = self.shape
-        line = channel * (height + self.reach) + row + self.reach
-        return line * (width + 2 * self.reach) + column + self.reach
+    @property
+    def _planes(self) -> tuple[int, int, int]:
+        """Shape of an image's canvas: the planes of its channels, and then one a channel for each number told."""
+        channels, height, width = self.shape
+        return channels * (1 + self.told), height + self.reach, width + 2 * self.reach
+
+    def _cell(self, plane: int, row: int, column: int) -> int:
+        _, height, width = self._planes
+        return (plane * height + row + self.reach) * width + column + self.reach
 
     def wavefront(self) -> Iterator[list[Place]]:
         """Places in the order in which they can be decoded, those of one list at once.
@@ -194,9 +218,10 @@ class CausalNetwork:
                 yield [(row, step - lag * row) for row in rows]
 
     def offsets(self, channel: int) -> list[int]:
-        """From the cell of a level to each cell of its window."""
-        here = self._cell(channel, 0, 0)
-        return [self._cell(*place) - here for place in window(channel, self.shape[0], self.reach)]
+        """From the cell of a level to each cell of its window, and of what it is told."""
+        here, channels = self._cell(channel, 0, 0), self.shape[0]
+        told = [(channels * (1 + number) + channel, 0, 0) for number in range(self.told)]
+        return [self._cell(*place) - here for place in window(channel, channels, self.reach) + told]
 
 
 class _Ready:
@@ -238,6 +263,11 @@ def window(channel: int, channels: int, reach: int) -> list[Cell]:
     near = [(row, column) for row in range(-reach, 1) for column in sides if row < 0 or column < 0]
     beside = [(other, row, column) for other in range(channels) for row, column in near]
     return beside + [(other, 0, 0) for other in range(channel)]
+
+
+def largest_seen(near: int, levels: int, told: int) -> NDArray[np.int64]:
+    """Largest of the numbers that a first layer sees: so many levels, and so many numbers told, (near + told,)."""
+    return np.repeat([levels - 1, MOST_TOLD], [near, told])
 
 
 def layers_of(arrays: Mapping[str, Ints], prefix: str) -> Sums:

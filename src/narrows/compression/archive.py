@@ -47,6 +47,8 @@ class Packed:
         Bits that the model gives them.
     kept : array, shape (n, *shape)
         What they decode to.
+    note : str
+        What a person should hear of how they were coded, if anything.
     """
 
     block: Block
@@ -54,6 +56,7 @@ class Packed:
     payload: bytes
     bits: float
     kept: np.ndarray
+    note: str = ""
 
 
 def written(file: BinaryIO, compressor: Compressor, frames: Frames, work: Work) -> Iterator[Packed]:
@@ -100,7 +103,7 @@ def packed(compressor: Compressor, block: Block, work: Work) -> Packed:
         return Packed(block, STORED, raw, 8.0 * len(raw), values)
     if not np.array_equal(compressor.decode(coded.payload, len(pieces), work), coded.kept):
         raise RuntimeError("a chunk did not decode to what was encoded; nothing was written")
-    return Packed(block, CODED, coded.payload, coded.bits, from_pieces(coded.kept, values.shape[1:]))
+    return Packed(block, CODED, coded.payload, coded.bits, from_pieces(coded.kept, values.shape[1:]), coded.note)
 
 
 def stored(values: np.ndarray, levels: int) -> bytes:

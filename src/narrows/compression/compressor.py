@@ -45,11 +45,14 @@ class Coded:
         What the model in whole numbers gives them, without the coder's own overhead.
     kept : array, uint8
         What will be decoded: the examples themselves, unless the codec is lossy.
+    note : str
+        What a person should hear of how they were coded, if anything.
     """
 
     payload: bytes
     bits: float
     kept: np.ndarray
+    note: str = ""
 
 
 class Compressor(ABC):

@@ -15,6 +15,7 @@ from narrows.coding.whole import packed, unpacked
 from narrows.compression.bits import BitsBack
 from narrows.compression.compressor import Compressor
 from narrows.compression.local import LocalCompressor
+from narrows.compression.local_bits import LocalBitsBack
 from narrows.compression.lossy import QuantisedCompressor
 from narrows.compression.tables import TableCompressor
 from narrows.data.schema import Schema
@@ -25,7 +26,7 @@ from narrows.persist import load
 FINGERPRINT_BYTES = 16
 # By their names in codec files. Each serves the models that it says; the last one all others, or it says why not.
 COMPRESSORS: Mapping[str, type[Compressor]] = {
-    kind.kind: kind for kind in (LocalCompressor, QuantisedCompressor, TableCompressor, BitsBack)
+    kind.kind: kind for kind in (LocalCompressor, LocalBitsBack, QuantisedCompressor, TableCompressor, BitsBack)
 }
 
 
