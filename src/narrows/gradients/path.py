@@ -70,11 +70,11 @@ class Held(Distribution):
 
 
 class StickingTheLanding(Pathwise, kind="sticking-the-landing"):
-    """The path through the code alone: log q(z | x) is differentiated in z, not in its parameters (Roeder et al. 2017).
+    """The path through the code alone, the parameters of log q held: unbiased for the elbo (Roeder et al. 2017).
 
     The gradient of log q in its parameters is 0 on average, and is left out: the nearer q comes to the true posterior,
-    the less noise is left. The divergence is therefore one draw's share, also where a closed form is known. Unbiased
-    for the elbo. Biased for iwae of more than one draw, where weights stand before what is left out.
+    the less noise is left. The divergence is therefore one draw's share, also where a closed form is known. Biased for
+    iwae of more than one draw, where weights that depend on the draws stand before what is left out.
     """
 
     def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
@@ -101,7 +101,7 @@ class StickingTheLanding(Pathwise, kind="sticking-the-landing"):
 
 
 class DoublyReparameterised(StickingTheLanding, kind="doubly-reparameterised"):
-    """The path through the code alone, made unbiased for iwae by squared weights (DReG; Tucker et al. 2019, eq. 8).
+    """The path through the code alone, unbiased for iwae by squared weights (DReG; Tucker et al. 2019, eq. 8).
 
     With normalised weights w_i the gradient for the encoder is -sum_i w_i^2 (d log weight_i / dz_i) dz_i, for decoder
     and prior that of iwae, -sum_i w_i d log weight_i. Its signal does not drown in noise as the number of draws grows,
