@@ -15,16 +15,17 @@ from narrows.compression.compressor import Work
 from narrows.compression.files import COMPRESSORS, codec_bytes, load_codec
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FILES = sorted(GOLDEN.glob("*.codec"))
+ALL = sorted(GOLDEN.glob("*.codec"))
+FILES = [path for path in ALL if not path.stem.startswith("table-")]  # those of images
 # Of the levels that a lossy file gives; those of the others are known.
 DIGESTS = {"quantised-v1": "a575eb98a4bc080cff80e7ba7558c24a11ffe50668352631d67022a80502fa0f"}
 TWINS = [False, True] if find_spec("numba") else [False]
 
 
 def test_there_is_one_of_each_kind_and_version():
-    found = {path.stem for path in FILES}
+    found = {path.stem for path in ALL}
     assert {f"{kind}-v{version}" for kind in COMPRESSORS for version in range(1, VERSION + 1)} <= found
-    assert all(path.with_suffix(".nrw").exists() for path in FILES)
+    assert all(path.with_suffix(".nrw").exists() for path in ALL)
 
 
 @pytest.mark.parametrize("compiled", TWINS)

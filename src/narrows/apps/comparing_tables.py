@@ -20,7 +20,7 @@ ZSTD = 19
 
 def as_csv(frames: Frames, schema: Schema) -> tuple[bytes, int]:
     """Write a table in the symbols of a model's columns as CSV, up to some 256 MiB of it; also say how many rows."""
-    pieces, rows, columns = [names_line(frames.form)], 0, frames.form.columns or ()
+    pieces, rows, columns = [names_line(frames.form, schema)], 0, frames.form.columns or ()
     for block in frames:
         pieces.append(csv_lines(table_of_block(schema, columns, block.values, block.rest)))
         rows += len(block.values)

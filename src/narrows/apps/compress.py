@@ -16,6 +16,7 @@ from narrows.atomic import check_target, writing
 from narrows.errors import InputError, at_least
 
 if TYPE_CHECKING:
+    from narrows.apps.comparing import Row
     from narrows.compression.archive import Packed
     from narrows.compression.compressor import Compressor
     from narrows.data.frames import Frames
@@ -49,7 +50,7 @@ class Compressed:
     notes : list of str
         What was left out, of the data or of the model, and why.
     compared : list of str
-        What other formats make of the same images, where that was asked for.
+        What other formats make of the same data, where that was asked for.
     """
 
     file: str
@@ -98,7 +99,7 @@ def compress(
     bits : float, optional
         How many bits a cell they may take at most, instead of a quality, as judged by the first of them.
     compare : bool
-        Say what PNG, WebP, JPEG XL and xz make of the same images.
+        Say what PNG, WebP, JPEG XL and xz make of the same images, or gzip, xz and Parquet of the same table.
     plain : bool
         Code with NumPy even where numba is installed; the file is the same.
     batch : int
@@ -126,7 +127,7 @@ def compress(
             made = written(file, compressor, frames, work)
             tally.take(counted("compressing", made, len(frames), lambda chunk: len(chunk.block.values)))
         file_bytes = beside.stat().st_size
-    compared = _compared(frames) if compare else []
+    compared = _compared(frames, compressor) if compare else []
     return tally.result(output, file_bytes, len(codec_bytes(compressor)), list(frames.notes), compared)
 
 
@@ -209,15 +210,28 @@ class _Tally:
         )
 
 
-def _compared(frames: Frames) -> list[str]:
-    """Other formats on the same images, or on an even sample of many."""
+def _compared(frames: Frames, compressor: Compressor) -> list[str]:
+    """Other formats on the same data, or on a sample of many."""
     from narrows.apps.comparing import Sample, compared
 
+    if frames.form.columns is not None:
+        return _compared_table(frames, compressor)
     sample = Sample(len(frames))
     for block in frames:
         sample.add(block.values)
-    said = [
-        f"{row.format}, {row.layout}: " + (row.note or f"{row.bytes:,} bytes, {row.bits_per_cell:.3f} bits a cell")
-        for row in compared(sample.blocks)
-    ]
+    said = list(map(_said, compared(sample.blocks)))
     return [*said, sample.note] if sample.note else said
+
+
+def _compared_table(frames: Frames, compressor: Compressor) -> list[str]:
+    """Other formats on the same table, or on its first rows."""
+    from narrows.apps.comparing_tables import as_csv, compared_tables
+
+    text, rows = as_csv(frames, compressor.schema)
+    said = list(map(_said, compared_tables(text, frames.form.header, rows * compressor.schema.size)))
+    return said if rows == len(frames) else [*said, f"compared on the first {rows:,} of {len(frames):,} rows"]
+
+
+def _said(row: Row) -> str:
+    figures = f"{row.bytes:,} bytes, {row.bits_per_cell:.3f} bits a cell" if row.bits_per_cell is not None else ""
+    return f"{row.format}, {row.layout}: {row.note or figures}"

@@ -66,20 +66,21 @@ class Indicators(Layer, kind="indicators"):
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
-        self.settings = {"sizes": _checked(sizes)}
+        self.sizes = _checked(sizes)
+        self.settings = {"sizes": self.sizes}
         ends = torch.tensor(sizes).cumsum(0)
         self.register_buffer("starts", ends - torch.tensor(sizes), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, columns) -> (n, symbols)."""
         starts: Any = self.starts
-        there = x.new_zeros(len(x), sum(self.settings["sizes"]))
+        there = x.new_zeros(len(x), sum(self.sizes))
         return there.scatter_(1, x.long() + starts, float(1 << STEP))
 
     def shape_after(self, shape: Shape) -> Shape:
         """A row as long as there are symbols."""
-        self.expect(shape == (len(self.settings["sizes"]),), shape)
-        return (sum(self.settings["sizes"]),)
+        self.expect(shape == (len(self.sizes),), shape)
+        return (sum(self.sizes),)
 
 
 def _checked(sizes: Sequence[int]) -> list[int]:

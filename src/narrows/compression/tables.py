@@ -57,8 +57,9 @@ class TableCompressor(LatentCompressor):
         super().__init__(schema, encoder, decoder, code_bits)
         sizes = [alphabet.size for alphabet in schema.alphabets]
         self.law = Rows(sizes)
-        if (schema.size, schema.levels) != (len(sizes), _levels(sizes)) or decoder.shape_after != (self.law.n_params,):
-            raise InputError(f"the decoder of a codec gives {decoder.shape_after}, which is not for these columns")
+        seen, told = encoder.layers[0], decoder.shape_after == (self.law.n_params,)
+        if schema.levels != _levels(sizes) or not (told and isinstance(seen, Indicators) and seen.sizes == sizes):
+            raise InputError("the networks of a codec are not for columns of such symbols; export it again")
 
     @classmethod
     def serves(cls, model: Model) -> bool:
@@ -156,6 +157,8 @@ def _columns(kept: np.ndarray) -> tuple[Column, ...]:
     unpacker = bz2.BZ2Decompressor()
     try:
         told = json.loads(unpacker.decompress(kept.astype(np.uint8).tobytes(), _MOST_BYTES))
+        if not unpacker.eof:
+            raise ValueError("it is cut short")
         columns = tuple(map(Column.from_json, told))
         names = {column.name for column in columns if isinstance(column.name, str)}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

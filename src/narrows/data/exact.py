@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,30 +30,39 @@ class Written:
 
     Parameters
     ----------
-    name : str
-        Its name.
+    place : int
+        Which column of the model it is.
     type : str
         As Arrow calls it; that of a text file is string.
     least : int
         Digits that its numbers have after the point even where they are 0.
     """
 
-    name: str
+    place: int
     type: str
     least: int
 
-    @classmethod
-    def from_json(cls, record: Sequence[Any]) -> Self:
-        """Read the three; raises `InputError`, TypeError or ValueError for what is none."""
-        name, kind, least = record
-        type_named(kind)
-        if not isinstance(name, str) or type(least) is not int or not 0 <= least <= MOST_DECIMALS:
-            raise ValueError(short(record))
-        return cls(name, kind, least)
 
-    def to_json(self) -> list[Any]:
-        """Plain values."""
-        return [self.name, self.type, self.least]
+def to_json(columns: Sequence[Written]) -> dict[str, Any]:
+    """Plain values, few where columns are alike and in the order of the model."""
+    places, types = [column.place for column in columns], [column.type for column in columns]
+    return {
+        "least": [column.least for column in columns],
+        "places": None if places == list(range(len(places))) else places,
+        "types": types[0] if len(set(types)) == 1 else types,
+    }
+
+
+def from_json(record: Mapping[str, Any]) -> tuple[Written, ...]:
+    """The inverse of `to_json`; raises `InputError`, KeyError, TypeError or ValueError for what is none."""
+    least, places, types = record["least"], record["places"], record["types"]
+    places = range(len(least)) if places is None else places
+    types = [types] * len(least) if isinstance(types, str) else types
+    for kind in set(types):
+        type_named(kind)
+    if sorted(places) != list(range(len(least))) or not all(type(n) is int and 0 <= n <= MOST_DECIMALS for n in least):
+        raise ValueError(short(record))
+    return tuple(Written(*own) for own in zip(places, types, least, strict=True))
 
 
 @dataclass(frozen=True)
@@ -108,11 +117,9 @@ class Exact:
         assert first is not None  # a source has one part at least
         spelling = Spelling.of(schema.alphabets, first.slice(0, _FIRST_ROWS))
         types = {field.name: str(kept_type(field.type)) for field in next(source.parts()).schema}
-        of_own = {
-            file: Written(model, types[file], least)
-            for file, model, least in zip(own, wanted, spelling.least, strict=True)
-        }
-        return cls(schema, tuple(of_own[name] for name in names), source.header, total, tables)
+        places = [own.index(name) for name in names]
+        columns = [Written(place, types[own[place]], spelling.least[place]) for place in places]
+        return cls(schema, tuple(columns), source.header, total, tables)
 
     def blocks(self, rows: int) -> Iterator[tuple[np.ndarray, bytes]]:
         """Symbols (n, c) of so many rows or fewer, and what they leave open; each is joined again and compared."""
@@ -123,10 +130,10 @@ class Exact:
 
 def spelling_of(schema: Schema, columns: Sequence[Written]) -> Spelling:
     """Return how a file with such columns spells those of a model; `InputError` if they are not the model's."""
-    least = {column.name: column.least for column in columns}
-    if len(least) != len(columns) or least.keys() != set(schema.names or ()):
+    least = {column.place: column.least for column in columns}
+    if list(range(len(schema.alphabets))) != sorted(least):
         raise InputError("the file says that it has other columns than its model; fetch it again")
-    return Spelling(schema.alphabets, [least[name] for name in schema.names or ()])
+    return Spelling(schema.alphabets, [least[place] for place in sorted(least)])
 
 
 def table_of_block(schema: Schema, columns: Sequence[Written], symbols: np.ndarray, rest: bytes) -> pa.Table:
@@ -139,8 +146,15 @@ def table_of_block(schema: Schema, columns: Sequence[Written], symbols: np.ndarr
     """
     import pyarrow as pa
 
-    texts = dict(zip(schema.names or (), spelling_of(schema, columns).joined(symbols, rest), strict=True))
-    return pa.table({column.name: restored(texts[column.name], type_named(column.type)) for column in columns})
+    texts = spelling_of(schema, columns).joined(symbols, rest)
+    cells = [restored(texts[column.place], type_named(column.type)) for column in columns]
+    return pa.table(cells, names_of(schema, columns))
+
+
+def names_of(schema: Schema, columns: Sequence[Written]) -> list[str]:
+    """Names of the columns of a file, in its order."""
+    names = schema.names or ()
+    return [names[column.place] for column in columns]
 
 
 def exact_raw(source: Verbatim, schema: Schema | None, left_out: Iterable[str], what: str) -> Raw:

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from narrows.data import exact
 from narrows.data.columns import Raw
 from narrows.data.dataset import from_array, from_raw, refuse_no_examples
-from narrows.data.exact import Exact, Written
 from narrows.data.grid import Grid
 from narrows.data.images import Pictures
 from narrows.data.matrices import numeric
@@ -72,7 +72,7 @@ class Form:
     dtype: str = "|u1"
     shape: tuple[int, ...] | None = None
     layout: Layout | None = None
-    columns: tuple[Written, ...] | None = None
+    columns: tuple[exact.Written, ...] | None = None
     header: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Form:
         if self.columns is None:
             del record["columns"], record["header"]
             return record
-        return {**record, "columns": [column.to_json() for column in self.columns]}
+        return {**record, "columns": exact.to_json(self.columns)}
 
     @classmethod
     def from_json(cls, record: object) -> Self:
@@ -95,13 +95,13 @@ class Form:
         try:
             form = cls(**record)  # type: ignore[arg-type]
             told: Any = form.columns
-            columns = None if told is None else tuple(map(Written.from_json, told))
+            columns = None if told is None else exact.from_json(told)
             form = dataclasses.replace(form, shape=None if form.shape is None else tuple(form.shape), columns=columns)
             known = form.kind in _KINDS and form.layout in (None, *_LAYOUTS)
             number = isinstance(form.dtype, str) and np.dtype(form.dtype).kind in "biuf"
             number = number and type(form.header) is bool
             sound = known and number and all(isinstance(side, int) and side > 0 for side in form.shape or ())
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise InputError("the file says in no known way what form its data had; fetch it again") from error
         if not sound:
             raise InputError(
@@ -272,16 +272,16 @@ def _of_table(source: Verbatim, request: Request, data: str, cells: int) -> Fram
     """A table in the symbols of a model's columns."""
     schema = request.schema
     assert schema is not None  # or there were no symbols
-    exact = Exact.of(source, schema, request.left_out, short(data))
-    form = Form("table", columns=exact.columns, header=exact.header)
+    table = exact.Exact.of(source, schema, request.left_out, short(data))
+    form = Form("table", columns=table.columns, header=table.header)
     notes = tuple(f"column {short(name)} of {short(data)} was left out" for name in request.left_out)
     rows = max(1, cells // schema.size)
     return Frames(
         schema.plain,
         form,
-        exact.total,
+        table.total,
         notes,
-        lambda: (Block(symbols, rest=rest) for symbols, rest in exact.blocks(rows)),
+        lambda: (Block(symbols, rest=rest) for symbols, rest in table.blocks(rows)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from narrows.data.exact import table_of_block
+from narrows.data.exact import names_of, table_of_block
 from narrows.data.frames import Form
 from narrows.data.schema import Schema
 from narrows.data.sink import Sink
@@ -28,7 +28,8 @@ class _Exact(Sink, ABC):
 
         super().__init__(path, form, schema, files)
         self._columns = form.columns or ()
-        self.open(pa.schema([(column.name, type_named(column.type)) for column in self._columns]))
+        names = names_of(schema, self._columns)
+        self.open(pa.schema([(name, type_named(own.type)) for name, own in zip(names, self._columns, strict=True)]))
 
     def add(self, values: np.ndarray, names: tuple[str, ...] | None = None, rest: bytes = b"") -> None:
         self.write(table_of_block(self.schema, self._columns, values, rest))
@@ -50,17 +51,17 @@ class _Csv(_Exact):
 
     def open(self, schema: pa.Schema) -> None:
         self._file = self.files.enter_context(self.path.open("wb"))
-        self._file.write(names_line(self.form))
+        self._file.write(names_line(self.form, self.schema))
 
     def write(self, table: pa.Table) -> None:
         self._file.write(csv_lines(table))
 
 
-def names_line(form: Form) -> bytes:
+def names_line(form: Form, schema: Schema) -> bytes:
     """First line of a CSV file: the names of its columns; nothing where none stood there."""
     import pyarrow as pa
 
-    names = [column.name for column in form.columns or ()]
+    names = names_of(schema, form.columns or ())
     return csv_lines(pa.table({name: [name] for name in names})) if form.header else b""
 
 
