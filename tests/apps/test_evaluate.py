@@ -46,6 +46,41 @@ def test_what_a_person_reads(models, done):
     assert "None" not in text
 
 
+def test_annealing_for_a_machine_and_a_person(models, done):
+    line = ("evaluate", models / "digits.safetensors", "digits:test", "--rows", 9, "--ais", 4, "--chains", 3)
+    told = json.loads(done(*line, "--json"))
+    assert (told["ais_steps"], told["ais_chains"], told["simulated_rows"]) == (4, 3, 9)
+    assert told["ais_bits_per_dim"] == pytest.approx(-told["ais_nats"] / (64 * math.log(2)))
+    assert told["simulated_gap_nats"] == pytest.approx(told["simulated_upper_nats"] - told["simulated_lower_nats"])
+    assert 1 <= told["ais_effective_chains"] <= 3
+    assert 0 < told["ais_acceptance"] < 1
+    assert told == json.loads(done(*line, "--json"))
+    near = json.loads(done(*line, "--ais-start", "posterior", "--json"))
+    assert near["ais_nats"] > told["ais_nats"]  # with 4 steps, from the prior one comes nowhere
+    assert "simulated gap nats" in done(*line)
+    assert "ais" not in done(*line[:-4])
+
+
+def test_information_and_the_marginal_divergence_add_up_to_the_rate(models, done):
+    told = json.loads(done("evaluate", models / "digits.safetensors", "digits:test", "--json"))
+    assert told["mutual_information_nats"] + told["marginal_kl_nats"] == pytest.approx(told["rate_nats"])
+    assert 0 < told["mutual_information_nats"] <= math.log(360)
+    assert (
+        json.loads(done("evaluate", models / "point.safetensors", "digits:test", "--json"))["marginal_kl_nats"] is None
+    )
+
+
+def test_what_the_weights_say_of_the_error(models, done):
+    line = ("evaluate", models / "digits.safetensors", "digits:test", "--rows", 50, "--draws")
+    few, many = (json.loads(done(*line, draws, "--json")) for draws in (5, 500))
+    for told in (few, many):
+        assert told["effective_draws_lowest"] <= told["effective_draws"]
+        assert 0 < told["log_likelihood_draws_error"] < told["log_likelihood_standard_error"]
+        assert told["log_likelihood_bias_nats"] < 0
+    assert many["log_likelihood_draws_error"] < few["log_likelihood_draws_error"]
+    assert many["log_likelihood_bias_nats"] > few["log_likelihood_bias_nats"]
+
+
 def test_a_deterministic_code_has_no_bound(models, done):
     told = json.loads(done("evaluate", models / "point.safetensors", "digits:test", "--json"))
     assert told["elbo_nats"] is told["bits_per_dim"] is told["kl_by_unit_nats"] is None
@@ -65,6 +100,10 @@ def test_one_row_is_enough(models, here, done):
     ("line", "says"),
     [
         ("{}/point.safetensors digits --draws 5", "gives no log likelihood"),
+        ("{}/point.safetensors digits --ais 5", "point codes have a price and no code length"),
+        ("{}/digits.safetensors digits --ais -1", "ais was given as -1; it must be at least 0"),
+        ("{}/digits.safetensors digits --ais 5 --chains 0", "chains was given as 0; it must be at least 1"),
+        ("{}/digits.safetensors digits --ais 5 --ais-start middle", "unknown value of --ais-start 'middle'"),
         ("{}/digits.safetensors {}/colour.npy", "examples of shape (6, 5, 3); the model was trained on (8, 8)"),
         ("{}/digits.safetensors {}/table.csv", "examples of shape (3,)"),
         ("{}/bits.safetensors {}/ink.npy", "binary values 0 and 1"),
