@@ -88,8 +88,9 @@ def _(q: DiagonalNormal | FullNormal | StandardNormal, shape: Sequence[int], row
 @draw.register
 def _(q: Mixture, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
     places = q.log_weights.softmax(0).cumsum(0)
-    picked = torch.searchsorted(places, noise.uniform(shape[:-1], rows=rows).to(places.dtype), right=True)
-    parts = q.parts.at(picked.clamp_max(len(places) - 1).flatten())
+    uniform = noise.uniform(shape[:-1], rows=rows).to(places.dtype).contiguous()
+    picked = torch.searchsorted(places, uniform, right=True).clamp_max(len(places) - 1)
+    parts = q.parts.at(picked.flatten())
     normal = noise.normal(shape, rows=rows).to(places.dtype).reshape(1, -1, shape[-1])
     return parts.placed(normal).view(*shape)
 
