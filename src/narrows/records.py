@@ -31,7 +31,7 @@ class Evaluation:
         -log p(x | z) in nats of the raw data, and KL(q || p) or the price of the code; means over rows, one draw each.
     mutual_information_nats : float or None
         I_q(x; z), what a random code tells of which row it came from: too low on average for the law that the rows came
-        from, and at most ln ``rows`` (of 5,000 rows at most).
+        from, and at most ln ``rows`` (of 2,000 rows at most).
     marginal_kl_nats : float or None
         KL(q(z) || p(z)) of the codes of all rows together, the rest of the rate: too high by as much as the other is
         too low.

@@ -14,7 +14,7 @@ from narrows.sampling import sample
 
 ROWS_AT_ONCE = 250
 NUMBERS_AT_ONCE = 8_000_000
-MOST_ROWS = 5000
+MOST_ROWS = 2000
 
 
 def mutual_information(model: Model, values: Tensor, seed: int = 0) -> float:
@@ -31,7 +31,7 @@ def mutual_information(model: Model, values: Tensor, seed: int = 0) -> float:
     model : Model
         With a random latent.
     values : Tensor, shape (n, x)
-        Raw rows; of more than 5,000 an evenly spaced choice, as the work grows with n^2.
+        Raw rows; of more than 2,000 an evenly spaced choice, as the work grows with n^2.
     seed : int
         Of the draws.
     """
