@@ -28,9 +28,9 @@ from running import narrows
 
 CODES = 10
 CELLS, WIDTH = 50, 32
-TRAINED_WIDTH = 128
-STEPS = (100, 400, 1200)
-TRAINED_STEPS = (100, 400)
+TRAINED_WIDTH = 64
+STEPS = (100, 800)
+TRAINED_STEPS = (100, 300)
 STARTS: tuple[Start, ...] = ("prior", "posterior")
 KINDS = {
     "bits": (Schema((CELLS,), 0.0, 1.0, 1.0), ["likelihood=bernoulli"]),
@@ -74,7 +74,7 @@ def trained(folder: Path, minutes: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=30)
+    parser.add_argument("--rows", type=int, default=12)
     parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS))
     parser.add_argument("--trained-steps", type=int, nargs="+", default=list(TRAINED_STEPS))
     parser.add_argument("--minutes", type=float, default=1.0)
