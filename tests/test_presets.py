@@ -27,7 +27,7 @@ def test_every_preset_fits_the_data_or_says_what_to_take(preset, data):
     if preset == "convolutional" and not schema.is_image:
         with pytest.raises(InputError, match="take network=mlp"):
             choose(preset, schema)
-    elif preset == "imputing" and schema.columns is None:
+    elif preset in ("imputing", "compressor-table") and schema.columns is None:
         with pytest.raises(InputError, match=r"likelihood columns scores tables.*take likelihood="):
             choose(preset, schema)
     elif preset in ("compressor", "compressor-fast") and not schema.is_image:

@@ -174,6 +174,28 @@ def test_a_csv_file_of_bits_comes_back_with_its_columns(here, done):
     assert [line.split(",") for line in lines[1:]] == rows.astype(str).tolist()
 
 
+def test_a_table_of_text_numbers_and_gaps_comes_back_as_it_was_written(here, done, refused):
+    lines = [f"{place % 3},{'tcp' if place % 2 else ''},{place * place % 97 / 4:.2f}" for place in range(200)]
+    (here / "t.csv").write_text("\n".join(["n,proto,rate", *lines]) + "\n")
+    (here / "u.csv").write_text('rate,n,proto\n0.25,007,"new, ""one"""\n-1,,tcp\n1e99,2,ü\n')
+    small = ["--epochs", 1, "--set", "network.width=8", "latent.size=2"]
+    done("train", "t.csv", "-o", "m.safetensors", "--preset", "compressor-table", *small)
+    done("export", "m.safetensors", "-o", "m.codec", "--codec")
+    told = json.loads(done("compress", "m.codec", "u.csv", "-o", "u.nrw", "--compare", "--json"))
+    assert told["examples"] == 3
+    assert [said.partition(":")[0] for said in told["compared"]][2:] == ["CSV, xz, all rows", "Parquet, zstd, all rows"]
+    done("decompress", "m.codec", "u.nrw", "-o", "back.csv")
+    assert (here / "back.csv").read_bytes() == (here / "u.csv").read_bytes()
+    done("decompress", "m.safetensors", "u.nrw", "-o", "one.csv", "--example", 1)
+    assert (here / "one.csv").read_text() == "rate,n,proto\n-1,,tcp\n"
+    assert json.loads(done("inspect", "u.nrw", "--json"))["holds"] == "data, table"
+    refused("decompress", "m.codec", "u.nrw", "-o", "back.npy", says="written as .csv or .parquet or .arrow")
+    refused("compress", "m.codec", "digits", "-o", "d.nrw", says="is no table of columns")
+    (here / "v.csv").write_text("n,proto,rate,more\n1,tcp,0.5,x\n")
+    refused("compress", "m.codec", "v.csv", "-o", "v.nrw", says="has the column 'more', which the model was not")
+    refused("train", "digits", "-o", "n.safetensors", "--preset", "compressor-table", says="is no table of columns")
+
+
 # --- Parts of a file -------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from narrows.data.alphabets import Alphabet
 from narrows.data.mixed import MixedTransform
 from narrows.data.schema import Column, mixed_schema
 from narrows.data.specimens import MIXED, examples
@@ -60,3 +61,11 @@ def test_errors_are_variances_of_numbers_and_wrong_categories(transform):
     assert np.nanmean(found[:, SYMBOLS]) == 1
     assert np.nanmean(found[:, 1]) == pytest.approx(1 / np.nanvar(ROWS[:, 1]), rel=1e-5)
     assert np.nansum(transform.squared_errors(x, x)) == 0
+
+
+def test_numbers_that_a_symbol_leaves_open_are_counted_as_equally_likely():
+    alphabets = Alphabet(("x",), 0, (7,), (0, 8), (3, 10)), Alphabet(("y",))
+    schema = mixed_schema(tuple(Column.of_symbols(name, own) for name, own in zip("ab", alphabets, strict=True)))
+    rows = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]])
+    made = MixedTransform(schema).log_dets(rows) / math.log(2)
+    assert made.tolist() == pytest.approx([0, 0, -3, -10, 0])

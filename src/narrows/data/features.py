@@ -138,7 +138,7 @@ class Features(nn.Module):
         self.moments.add(self._numbers(rows))
         self.scale.copy_(self.moments.spread)
         if len(self.symbol_columns):
-            index, observed = self._symbols(rows)
+            index, observed = self.symbols(rows)
             self.occurred[index[observed]] = True
             self.occurred[self._unseen_entries] = False
 
@@ -150,7 +150,7 @@ class Features(nn.Module):
         features = numbers.new_zeros(len(raw), self.size)
         features[:, self.number_places] = numbers.nan_to_num(0.0)
         if len(self.symbol_columns):
-            index, observed = self._symbols(raw)
+            index, observed = self.symbols(raw)
             places = torch.where(self.occurred, self.own_places, self.unseen_places)
             features.scatter_(1, places[index], SYMBOL * observed.to(features.dtype))
         features[:, self.gap_places] = raw.isnan().to(features.dtype)
@@ -163,7 +163,7 @@ class Features(nn.Module):
         cells = raw[:, self.number_columns].double()
         return torch.where(self.logs.bool(), cells.clamp_min(0).log1p(), cells).unsqueeze(2)
 
-    def _symbols(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+    def symbols(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Where each categorical cell is in the table of all categories (n, s), and whether it is observed."""
         cells = raw[:, self.symbol_columns]
         observed = ~cells.isnan()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +37,7 @@ class MixedTransform(nn.Module):
     highest: Tensor
     is_numeric: Tensor
     is_symbol: Tensor
+    open_nats: Tensor
 
     def __init__(self, schema: Schema) -> None:
         super().__init__()
@@ -48,6 +51,9 @@ class MixedTransform(nn.Module):
         masks = {"is_numeric": [rule.real for rule in rules], "is_symbol": [rule.symbols for rule in rules]}
         for name, mask in masks.items():
             self.register_buffer(name, torch.tensor(mask, device="cpu"), persistent=False)
+        left_open = [alphabet.open_bits * math.log(2) for alphabet in schema.alphabets]
+        nats = torch.tensor(np.concatenate([np.empty(0), *left_open]), dtype=torch.float32, device="cpu")
+        self.register_buffer("open_nats", nats, persistent=False)
 
     @property
     def modelled(self) -> Schema:
@@ -140,7 +146,12 @@ class MixedTransform(nn.Module):
         return -float(self.scale.double().log().sum())
 
     def log_dets(self, raw: Tensor) -> Tensor:
-        """ln |dx / draw| in nats of each row (n,): over its observed numeric cells."""
+        """ln |dx / draw| in nats of each row (n,): over its observed numeric cells.
+
+        Of a table in symbols, minus what those of numbers leave open; nothing for texts that have no symbol.
+        """
+        if len(self.open_nats):
+            return -self.open_nats[self.features.symbols(raw)[0]].sum(1)
         return -torch.where(raw.isnan(), 0.0, self.scale.to(raw.device).log()).sum(1)
 
     @property
