@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from narrows.coding.products import full_precision
-from narrows.compression.archive import CHUNK_CELLS
+from narrows.compression.archive import chunk_cells
 from narrows.compression.compressor import Compressor, Work
 from narrows.threads import side_by_side
 
@@ -37,7 +37,7 @@ def coding_speed(compressor: Compressor, values: np.ndarray) -> dict[str, float]
 
     Chunks go side by side as ``narrows compress`` has them; the best of some rounds, after one in which numba compiles.
     """
-    work, rows = Work(), max(1, CHUNK_CELLS // compressor.schema.size)
+    work, rows = Work(), max(1, chunk_cells(compressor.schema) // compressor.schema.size)
     chunks = [np.ascontiguousarray(values[start : start + rows]) for start in range(0, len(values), rows)]
     compressor.decode(compressor.encode(chunks[0][:9], work), len(chunks[0][:9]), work)
 

@@ -112,12 +112,12 @@ def compress(
     at_least("batch", batch, 1)
     check_target(output, inputs=[model, data])
 
-    from narrows.compression.archive import CHUNK_CELLS, written
+    from narrows.compression.archive import chunk_cells, written
     from narrows.compression.compressor import Work
     from narrows.compression.files import codec_bytes, open_compressor
 
     compressor = _chosen(open_compressor(model), lossy, quality, bits)
-    frames = reading.frames(data, compressor.schema, CHUNK_CELLS)
+    frames = reading.frames(data, compressor.schema, chunk_cells(compressor.schema))
     work = Work(batch, False if plain else None, device)
     if bits is not None:
         compressor = compressor.at_bits(bits, _first(frames, compressor), work)

@@ -24,11 +24,16 @@ from narrows.data.wording import short
 from narrows.errors import InputError
 from narrows.threads import side_by_side
 
-CHUNK_CELLS = 1 << 20  # of a chunk; a single example may have more
+CHUNK_CELLS = 1 << 20  # of a chunk of bytes; a single example may have more
 _CELLS_A_BYTE = 1 << 19  # no symbol takes less than log2(2^16 / (2^16 - 1)) bits, of which a byte has 363,409
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def chunk_cells(schema: Schema) -> int:
+    """Most cells of a chunk: the fewer levels they have, the more, or what each chunk costs beside them would tell."""
+    return CHUNK_CELLS * 8 // (schema.levels - 1).bit_length() if schema.columns is None else CHUNK_CELLS
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,7 @@ def _names_in(notes: bytes, examples: int) -> tuple[str, ...] | None:
 def _check_frame(frame: Frame, schema: Schema) -> None:
     """Refuse a chunk of which the numbers cannot be those of a writer, before anything is made as large as they say."""
     cells = frame.examples * int(np.prod(frame.shape, dtype=object))
-    fits = cells == frame.size and (frame.examples == 1 or cells <= CHUNK_CELLS)
+    fits = cells == frame.size and (frame.examples == 1 or cells <= chunk_cells(schema))
     if not fits or frame.method not in (STORED, CODED) or cells > _CELLS_A_BYTE * max(frame.payload, 1):
         raise InputError("a chunk describes itself in a way that no writer does; fetch the file again")
     check_fit(frame.shape, schema.shape)
