@@ -140,7 +140,7 @@ def test_uses_exactly_the_draws_asked_for(preset, draws, monkeypatch):
         return drawn[-1]
 
     monkeypatch.setattr(importance, "sample", counting)
-    monkeypatch.setattr(importance, "CELLS_AT_ONCE", 3 * 11 * COLUMNS)
+    monkeypatch.setattr(importance, "NUMBERS_AT_ONCE", 3 * 11 * COLUMNS)
     log_px, effective = log_likelihood(model, values, draws, 0)
     assert [len(z) for z in drawn] == [3] * (draws // 3) + [draws % 3] * (draws % 3 > 0)
     z = torch.cat(drawn).numpy().astype("float64")

@@ -37,13 +37,15 @@ def test_where_q_misses_the_posterior_both_say_too_little(linear):
     assert np.mean([run.effective.mean() for run in runs]) < 0.25 * DRAWS
 
 
-def test_one_weight_and_equal_weights_have_no_spread():
-    for log_w in (torch.full((1, 3), -800.0), torch.full((7, 3), -800.0)):
-        found = Weighed(*weigh(log_w), len(log_w))
-        np.testing.assert_allclose(found.log_px, -800)
-        np.testing.assert_allclose(found.effective, len(log_w))
-        assert found.draws_error == pytest.approx(0, abs=1e-6)
-        assert found.bias == pytest.approx(0, abs=1e-12)
+def test_equal_weights_have_no_spread_and_one_weight_tells_nothing():
+    found = Weighed(*weigh(torch.full((7, 3), -800.0)), 7)
+    np.testing.assert_allclose(found.log_px, -800)
+    np.testing.assert_allclose(found.effective, 7)
+    assert found.draws_error == pytest.approx(0, abs=1e-6)
+    assert found.bias == pytest.approx(0, abs=1e-12)
+    one = Weighed(*weigh(torch.full((1, 3), -800.0)), 1)
+    assert one.mean == pytest.approx(-800)
+    assert one.draws_error is one.bias is None
 
 
 def test_weights_far_apart_are_one():

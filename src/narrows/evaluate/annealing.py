@@ -11,6 +11,7 @@ tells how far annealing falls short on this model (bidirectional Monte Carlo, Gr
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +22,7 @@ from torch.distributions import Distribution
 
 from narrows.errors import InputError, at_least, unknown
 from narrows.evaluate.hamiltonian import Path, Place
-from narrows.evaluate.importance import Weighed, weigh
+from narrows.evaluate.importance import Weighed, check_drawn, weigh
 from narrows.model import Model
 from narrows.noise import Noise, RowNoise
 from narrows.sampling import sample
@@ -30,7 +31,7 @@ from narrows.values import Batch
 Start = Literal["prior", "posterior"]
 
 CHAINS = 16
-CELLS_AT_ONCE = 4_000_000
+NUMBERS_AT_ONCE = 4_000_000  # parameters of the likelihood
 ROWS_AT_ONCE = 250
 STEEPNESS = 4.0
 ACCEPTANCE = 0.65
@@ -189,22 +190,27 @@ class _Plan:
         at_least("chains", self.chains, 1)
         if self.start not in BASES:
             raise unknown("start of annealing", self.start, BASES)
+        check_drawn(self.model)
         latent = self.model.latent
-        if not latent.random or latent.discrete:
-            what = "jump" if latent.random else "have a price and no code length"
+        if latent.discrete:
             raise InputError(
-                f"annealing leads random codes along a slope, and {latent.kind} codes {what}; leave it out, or take "
-                f"latent=gaussian, as preset variational does"
+                f"annealing leads codes along a slope, and {latent.kind} codes jump; leave it out and take draws, or "
+                f"train latent=gaussian"
             )
 
     @property
     def rows_at_once(self) -> int:
         """Rows whose chains are led together."""
-        return max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // (self.model.schema.size * self.chains)))
+        return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // (self.numbers * self.chains)))
+
+    @property
+    def numbers(self) -> int:
+        """Parameters of the likelihood for one code."""
+        return math.prod(self.model.param_shape)
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """The number of the first chain, and how many are led together: all of them, unless examples are large."""
-        at_once = max(1, CELLS_AT_ONCE // self.model.schema.size)
+        at_once = max(1, NUMBERS_AT_ONCE // self.numbers)
         for first in range(0, self.chains, at_once):
             yield first, min(at_once, self.chains - first)
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from narrows.errors import InputError
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.sampling import sample
 
-CELLS_AT_ONCE = 4_000_000
+NUMBERS_AT_ONCE = 4_000_000  # parameters of the likelihood
 ROWS_AT_ONCE = 250
 
 
@@ -45,19 +46,35 @@ class Weighed:
         return float(self.log_px.double().mean())
 
     @property
-    def draws_error(self) -> float:
-        """Standard error of the mean that comes of the draws alone, the rows being as they are, in nats."""
-        return float(self._spread.sum().sqrt() / len(self.log_px))
+    def draws_error(self) -> float | None:
+        """Standard error of the mean that comes of the draws alone, in nats; None for one draw, which has no spread."""
+        return float(self._spread.sum().sqrt() / len(self.log_px)) if self.draws > 1 else None
 
     @property
-    def bias(self) -> float:
-        """How far the mean lies from that of log p(x) on average, in nats; never above 0."""
-        return -0.5 * float(self._spread.mean())
+    def bias(self) -> float | None:
+        """How far the mean lies from that of log p(x) on average, in nats, never above 0; None for one draw."""
+        return -0.5 * float(self._spread.mean()) if self.draws > 1 else None
 
     @property
     def _spread(self) -> Tensor:
         """Variance v / k of each row's figure, (n,)."""
         return (1 / self.effective.double() - 1 / self.draws).clamp_min(0)
+
+
+def check_drawn(model: Model) -> None:
+    """Raise `InputError` if codes are not drawn, so that there are no weights."""
+    latent = model.latent
+    if latent.random:
+        return
+    if latent.bounds:
+        raise InputError(
+            f"latent {latent.kind} has no code to draw, and its elbo is log p(x) itself; leave out the draws and the "
+            f"annealing"
+        )
+    raise InputError(
+        f"{latent.kind} codes have a price and no code length, so the model gives no log likelihood; leave out the "
+        f"draws and the annealing, or train preset variational"
+    )
 
 
 def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -73,14 +90,15 @@ def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple
         Effective number of draws, (sum w)^2 / sum w^2.
     """
     noise = Noise(seed, model.device)
-    rows = max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // model.schema.size))
+    numbers = math.prod(model.param_shape)
+    rows = max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // numbers))
     parts = []
     with torch.inference_mode():
         for raw in values.split(rows):
             batch = model.batch(raw.to(model.device), noise)
             q = model.posterior(batch.seen)
             prior = model.prior(len(raw))
-            at_once = max(1, CELLS_AT_ONCE // (model.schema.size * len(raw)))
+            at_once = max(1, NUMBERS_AT_ONCE // (numbers * len(raw)))
             sums: list[Tensor] = []
             for start in range(0, draws, at_once):
                 z = sample(q, min(at_once, draws - start), noise)

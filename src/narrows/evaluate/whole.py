@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from narrows.errors import InputError, at_least
+from narrows.errors import at_least
 from narrows.evaluate.annealing import CHAINS, Start, annealed, bidirectional
 from narrows.evaluate.bounds import distortion_and_rate, kl_by_unit
-from narrows.evaluate.importance import Weighed, log_likelihood
+from narrows.evaluate.importance import Weighed, check_drawn, log_likelihood
 from narrows.evaluate.information import mutual_information
 from narrows.evaluate.reconstruction import errors, observed_cells
 from narrows.inference import codes
@@ -58,11 +58,8 @@ def evaluate(
     model = fitted.model.eval()
     at_least("draws", draws, 0)
     at_least("ais", ais, 0)
-    if draws and not model.latent.random:
-        raise InputError(
-            f"{model.latent.kind} codes have a price and no code length, so the model gives no log likelihood; leave "
-            f"out the draws, or train preset variational"
-        )
+    if draws:
+        check_drawn(model)
     # First, as it may refuse.
     by_annealing = _annealing(model, values, ais, chains, ais_start, seed) if ais else {}
     distortion, rate = distortion_and_rate(model, values, seed)
