@@ -80,8 +80,12 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "iwae",
             "a tighter bound on log p(x) than the variational one, for k times the decoder's work",
-            "Burda et al. 2016",
-            {"latent": "gaussian", "objective": {"kind": "iwae", "samples": 5}},
+            "Burda et al. 2016; Tucker et al. 2019",
+            {
+                "latent": "gaussian",
+                "objective": {"kind": "iwae", "samples": 5},
+                "gradient": "doubly-reparameterised",
+            },
         ),
         Preset(
             "vq",
