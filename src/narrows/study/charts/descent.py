@@ -1,0 +1,67 @@
+"""Figures of the study of descent."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.figure import Figure
+
+from narrows.study.charts.style import BLACK, BLUE, CYCLE, MARKERS, RED, STYLES, label, panels
+from narrows.study.descent import Descents
+
+
+def draw(result: Descents) -> dict[str, Figure]:
+    """Draw the error by examples and by time, the variance, and the paths."""
+    return {"descent-loss": _loss(result), "descent-variance": _variance(result), "descent-paths": _paths(result)}
+
+
+def _loss(result: Descents) -> Figure:
+    figure, axes = panels(2, 3.6, sharey=True)
+    for descent, colour, style, marker in zip(result.descents, CYCLE, STYLES, MARKERS, strict=False):
+        said = f"{descent.name}, rate {descent.rate:g}"
+        look = {"color": colour, "linestyle": style, "marker": marker, "ms": 3, "label": said}
+        axes[0].plot(descent.examples, descent.errors, **look)
+        axes[1].plot(descent.seconds, descent.errors, **look)
+    for one, what in zip(axes, ("examples seen", "seconds in steps"), strict=True):
+        one.axhline(result.principal_error, color=BLACK, linestyle=":", linewidth=1, label="principal components")
+        one.set_xscale("log")
+        label(one, f"training error by {what}", what, "", None)
+    axes[0].set_ylabel("squared error a pixel, variances")
+    axes[0].legend(fontsize=8.5, loc="lower left", edgecolor="none")
+    return figure
+
+
+def _variance(result: Descents) -> Figure:
+    figure, axes = panels(1, 3.4)
+    sizes = [v.size for v in result.variances]
+    axes.loglog(
+        sizes, [v.predicted for v in result.variances], color=BLACK, linestyle="--", label="s² / B (N - B) / (N - 1)"
+    )
+    axes.loglog(sizes, [v.measured for v in result.variances], color=BLUE, marker="o", linestyle="", label="measured")
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    label(axes, "variance of a batch's gradient", "rows in a batch B", "by the squared norm of the full gradient")
+    return figure
+
+
+def _paths(result: Descents) -> Figure:
+    figure, (plane, apart) = panels(2, 3.8)
+    drawn: dict[str, str] = {}
+    for path in result.paths:
+        new = path.name not in drawn
+        colour = drawn.setdefault(path.name, (BLACK, RED, BLUE)[min(len(drawn), 2)])
+        x, y = zip(*path.points, strict=True)
+        plane.plot(
+            x, y, color=colour, linewidth=1.8 if path is result.paths[0] else 0.9, label=path.name if new else None
+        )
+    plane.plot(0, 0, color=BLACK, marker="o", ms=5, linestyle="")
+    label(plane, "weights from the same start", "first direction of the full path", "second direction")
+    sizes = [w.size for w in result.wandering]
+    apart.loglog(sizes, [w.distance for w in result.wandering], color=BLUE, marker="o", linestyle="", label="measured")
+    first = result.wandering[0]
+    told = [first.distance * math.sqrt(first.size / size) for size in sizes]
+    apart.loglog(sizes, told, color=BLACK, linestyle="--", label="in proportion to 1 / sqrt(B)")
+    apart.set_xticks(sizes, [str(size) for size in sizes])
+    apart.minorticks_off()
+    label(apart, "distance from the full batch's end", "rows in a batch B", "by the length of the full path")
+    return figure

@@ -1,0 +1,278 @@
+"""Full-batch, mini-batch and one-at-a-time gradient descent on one problem: what is gained and what is lost.
+
+A plain autoencoder of a thousand embedded images under squared error, by bare gradient descent at a constant rate, from
+the same weights each time. The chapter is docs/theory/descent.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from narrows.data import read
+from narrows.data.batches import Batches
+from narrows.fit import new_model
+from narrows.model import Model
+from narrows.noise import Noise
+from narrows.plan import Plan
+from narrows.study.batching import Mean, Variance, means, variances
+from narrows.study.tables import Table
+from narrows.study.training import DATA
+from narrows.tensors import tensor_of
+from narrows.values import Clock
+
+QUESTION = "full batch, mini-batch or one at a time: what is gained and what is lost?"
+SETTINGS = ["network=mlp", "network.width=32", "latent.size=8", "likelihood=gaussian", "likelihood.sigma=1"]
+ROWS = 1000
+LOOKS = 30
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to descend.
+
+    Parameters
+    ----------
+    name : str
+        Of it.
+    size : int
+        Rows in a batch.
+    rate : float
+        The best of 0.01, 0.02, 0.05, ... 2 by the training error where it ends.
+    steps : int
+        How many.
+    """
+
+    name: str
+    size: int
+    rate: float
+    steps: int
+
+
+WAYS = (Way("full batch", ROWS, 1.0, 400), Way("mini-batch", 50, 0.5, 2000), Way("one at a time", 1, 0.05, 10_000))
+
+# Paths of equal length in rate times steps, beside that of the full batch.
+PATH_RATE, PATH_STEPS = 0.2, 150
+PATH_SIZES = (5, 10, 25, 50, 100, 250)
+PATH_SEEDS = 4
+PATH_DRAWN = (5, 50)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How one way went; errors are mean squares a pixel, in variances of a pixel.
+
+    Parameters
+    ----------
+    name : str
+        Of the way.
+    size, rate : int, float
+        Rows in a batch, and the rate.
+    steps, examples : list of int
+        Steps taken and rows seen at each look, from the first step on.
+    seconds : list of float
+        Time spent in the steps.
+    errors : list of float
+        On all training rows.
+    test_error : float
+        On rows not trained on, at the end.
+    """
+
+    name: str
+    size: int
+    rate: float
+    steps: list[int]
+    examples: list[int]
+    seconds: list[float]
+    errors: list[float]
+    test_error: float
+
+
+@dataclass(frozen=True)
+class Wandering:
+    """How far paths of mini-batches end from that of the full batch.
+
+    Parameters
+    ----------
+    size : int
+        Rows in a batch.
+    distance : float
+        Root mean square, over orders, of the distance between the weights, by the distance that the full batch went.
+    """
+
+    size: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class Path:
+    """Weights on the way, in the plane in which the full batch's path varies most."""
+
+    name: str
+    points: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Descents:
+    """What the study of descent found.
+
+    Parameters
+    ----------
+    seed : int
+        Of everything.
+    descents : list of Descent
+        Each way.
+    principal_error : float
+        The training error of as many principal components as there are numbers in a code.
+    means : list of Mean
+        Mean gradient over the batches of an epoch, beside the full one.
+    variances : list of Variance
+        Of the gradient by the size of the batch.
+    wandering : list of Wandering
+        Distance from the full batch's path by the size of the batch.
+    paths : list of Path
+        Some of them in a plane.
+    """
+
+    seed: int
+    descents: list[Descent]
+    principal_error: float
+    means: list[Mean]
+    variances: list[Variance]
+    wandering: list[Wandering]
+    paths: list[Path]
+
+    def tables(self) -> list[Table]:
+        """How each way ended; the mean, the variance and the wandering by the size of the batch."""
+        ends = [
+            (d.name, d.size, d.rate, d.steps[-1], d.examples[-1], d.seconds[-1], d.errors[-1], d.test_error)
+            for d in self.descents
+        ]
+        spread = [(v.size, v.measured, v.predicted, v.measured / v.predicted) for v in self.variances]
+        scale = math.sqrt(self.wandering[0].size) * self.wandering[0].distance
+        wandering = [(w.size, w.distance, scale / math.sqrt(w.size)) for w in self.wandering]
+        return [
+            Table(
+                f"mean squared error a pixel; {self.principal_error:.4g} for as many principal components",
+                ("descent", "batch", "rate", "steps", "examples", "seconds", "training", "test"),
+                ends,
+            ),
+            Table(
+                "mean gradient over the batches of one epoch, less the full gradient, by its norm (float64)",
+                ("batch", "batches", "weighed by rows", "not weighed"),
+                [(m.size, m.batches, f"{m.weighed:.0e}", f"{m.plain:.0e}") for m in self.means],
+            ),
+            Table(
+                "variance of the gradient, by its squared norm",
+                ("batch", "measured", "s^2 / B (N - B) / (N - 1)", "ratio"),
+                spread,
+            ),
+            Table(
+                "distance from the full batch's path, by its length from end to end",
+                ("batch", "measured", f"{self.wandering[0].distance:.3g} sqrt({self.wandering[0].size} / B)"),
+                wandering,
+            ),
+        ]
+
+
+def run(seed: int = 0) -> Descents:
+    """Descend each way from the same weights, and measure gradients of batches at weights on the way.
+
+    Parameters
+    ----------
+    seed : int
+        Of weights and orders.
+    """
+    images, test = read(DATA), read(f"{DATA}:test")
+    values = tensor_of(images.values[:ROWS])
+    start = new_model(images.schema, "autoencoder", SETTINGS, Plan(seed=seed, device="cpu"))
+    start.adapt(values)
+    measured, descents = copy.deepcopy(start), []
+    for way in WAYS:
+        model, descent = _descent(start, way, values, tensor_of(test.values), seed)
+        descents.append(descent)
+        if way.size == min(other.size for other in WAYS if other.size > 1):
+            measured = model
+    wandering, paths = _wander(start, values, seed)
+    exact = copy.deepcopy(measured).double()
+    return Descents(
+        seed=seed,
+        descents=descents,
+        principal_error=_principal_error(start, values),
+        means=means(exact, values, seed),
+        variances=variances(exact, values, seed),
+        wandering=wandering,
+        paths=paths,
+    )
+
+
+def steps(model: Model, values: Tensor, way: Way, seed: int) -> Iterator[int]:
+    """Descend in place: w <- w - rate grad, grad that of the mean nats a pixel of a batch; give the number of steps."""
+    batches = iter(Batches(values, way.size, seed=seed))
+    optimizer = torch.optim.SGD(model.parameters(), lr=way.rate)
+    noise, clock, cells = Noise(seed), Clock(), model.schema.size
+    for step in range(1, way.steps + 1):
+        optimizer.zero_grad()
+        (model.loss(next(batches), noise, clock)[0] / cells).backward()
+        optimizer.step()
+        yield step
+
+
+def _descent(start: Model, way: Way, values: Tensor, test: Tensor, seed: int) -> tuple[Model, Descent]:
+    model = copy.deepcopy(start).train()
+    looks = {round(way.steps ** (look / LOOKS)) for look in range(LOOKS + 1)}
+    taken, seconds, errors, spent, began = list[int](), list[float](), list[float](), 0.0, time.perf_counter()
+    for step in steps(model, values, way, seed):
+        if step in looks:
+            spent += time.perf_counter() - began
+            taken.append(step)
+            seconds.append(spent)
+            errors.append(error(model, values))
+            began = time.perf_counter()
+    examples = [step * way.size for step in taken]
+    return model, Descent(way.name, way.size, way.rate, taken, examples, seconds, errors, error(model, test))
+
+
+@torch.no_grad()
+def error(model: Model, values: Tensor) -> float:
+    """Mean squared error a pixel, in variances of a pixel: twice the nats a pixel, without ln 2 pi."""
+    nats = model.loss(values, Noise(0), Clock())[1].nats.mean() / model.schema.size
+    return float(2 * nats - math.log(2 * math.pi))
+
+
+def _principal_error(model: Model, values: Tensor) -> float:
+    rows = model.batch(values, Noise(0)).x.flatten(1).double()
+    rows = rows - rows.mean(0)
+    eigenvalues = torch.linalg.eigvalsh(rows.T @ rows / len(rows))
+    return float(eigenvalues[: -model.latent.size].sum() / model.schema.size)
+
+
+def _wander(start: Model, values: Tensor, seed: int) -> tuple[list[Wandering], list[Path]]:
+    """Paths of equal length from the same weights: where those of batches end, beside that of all rows."""
+    full = _weights(start, values, Way("full batch", len(values), PATH_RATE, PATH_STEPS), seed)
+    length = (full[-1] - full[0]).norm()
+    _, _, axes = torch.linalg.svd(full - full.mean(0), full_matrices=False)
+    wandering, paths = [], [Path("full batch", ((full - full[0]) @ axes[:2].T).tolist())]
+    for size in PATH_SIZES:
+        way = Way(f"batches of {size}", size, PATH_RATE, PATH_STEPS)
+        ways = [_weights(start, values, way, seed + order) for order in range(PATH_SEEDS)]
+        squares = torch.stack([(one[-1] - full[-1]).square().sum() for one in ways])
+        wandering.append(Wandering(size, float(squares.mean().sqrt() / length)))
+        if size in PATH_DRAWN:
+            paths += [Path(way.name, ((one - full[0]) @ axes[:2].T).tolist()) for one in ways[:3]]
+    return wandering, paths
+
+
+def _weights(start: Model, values: Tensor, way: Way, seed: int) -> Tensor:
+    """Weights before the first step and after each (steps + 1, weights)."""
+    model = copy.deepcopy(start).train()
+    path = [torch.nn.utils.parameters_to_vector(model.parameters()).detach()]
+    for _ in steps(model, values, way, seed):
+        path.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach())
+    return torch.stack(path)
