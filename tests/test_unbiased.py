@@ -14,9 +14,9 @@ import pytest
 import torch
 from scipy import stats
 
-from narrows.gradients import Score, baselines
+from narrows.gradients import DoublyReparameterised, Pathwise, Score, StickingTheLanding, baselines
 from narrows.gradients.baselines import BASELINES
-from narrows.latents import Bernoulli, Categorical, FullGaussian, Gaussian
+from narrows.latents import Bernoulli, Categorical, FullGaussian, Gaussian, Ladder, Mixture
 from narrows.noise import Noise
 from narrows.objectives import Elbo, Iwae
 from narrows.parts import kinds
@@ -142,6 +142,22 @@ def test_an_estimator_is_as_biased_as_it_says(gradient, latent, objective, nodes
         return
     p = [same_mean(estimates(latent, gradient, objective, seed), truth) for seed in range(SEEDS)]
     assert looks_uniform(p), sorted(p)
+
+
+@pytest.mark.parametrize(
+    "latent", [Gaussian(2, prior=Mixture(3)), Ladder(3, levels=2, width=5)], ids=["mixture", "ladder"]
+)
+@pytest.mark.parametrize("objective", [ELBO, PAIRS], ids=lambda objective: objective.kind)
+def test_where_no_exact_gradient_is_known_the_unbiased_ones_agree(latent, objective):
+    latent.build((2,))
+    with torch.no_grad():  # as they begin, levels tell nothing of each other
+        for parameter in latent.parameters():
+            parameter.add_(Noise(7).normal(parameter.shape, rows=0), alpha=0.3)
+    path = estimates(latent, Pathwise(), objective, 0)
+    for seed, gradient in enumerate((Score(), StickingTheLanding(), DoublyReparameterised()), 1):
+        if not gradient.refuses_pair(latent, objective):
+            apart = same_mean(estimates(latent, gradient, objective, seed) - path, 0.0)
+            assert (apart < LEVEL) == bool(gradient.bias(latent, objective)), gradient.kind
 
 
 def test_one_wrong_term_is_seen():
