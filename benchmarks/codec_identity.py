@@ -44,6 +44,10 @@ MODELS = {
     "local": ["--preset", "compressor-fast"],
     "bits-back": ["--preset", "variational", "--set", "network=mlp", "network.width=64", "latent.size=8"],
     "quantised": ["--preset", "lossy"],
+    "local-bits-back": [
+        *("--preset", "variational", "--set", "likelihood=local", "likelihood.reach=2", "likelihood.width=32"),
+        *("likelihood.depth=2", "network=mlp", "network.width=64", "latent.size=8"),
+    ],
 }
 PLAIN = {
     "ATEN_CPU_CAPABILITY": "default",

@@ -22,6 +22,7 @@ from narrows.likelihoods.local import Local
 from narrows.model import Model
 
 WITHOUT, WITH = 0, 1
+PAYS = 1000  # a code has to save more than this part of the bytes: less is the luck of a draw, and takes time to decode
 LEFT_OUT = "the code brings less than it costs, and is left out"
 
 
@@ -29,8 +30,8 @@ class LocalBitsBack(LatentCompressor):
     """Images told pixel by pixel from their neighbours and a code.
 
     A payload is made twice: with codes by bits-back, and without, where the code of every image is 0, the centre of the
-    prior, and nothing of it is coded. The shorter one is kept, without codes if they are as long; on top of its stack
-    lies one bit, 1 where there are codes.
+    prior, and nothing of it is coded. That with codes is kept where it is shorter by more than a thousandth; on top of
+    the stack lies one bit, 1 where there are codes.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ class LocalBitsBack(LatentCompressor):
         for mark, ans in enumerate(stacks):
             ans.push_uniform([mark], 1)
         without, with_codes = (ans.to_bytes() for ans in stacks)
-        if len(without) <= len(with_codes):
+        if PAYS * len(with_codes) >= (PAYS - 1) * len(without):
             return Coded(without, bits_of(ranges), values, LEFT_OUT)
         return Coded(with_codes, super().bound(values, work), values)
 
