@@ -7,7 +7,7 @@ import pytest
 from narrows.data.schema import Schema
 from narrows.data.specimens import MIXED
 from narrows.errors import InputError
-from narrows.parts import kinds
+from narrows.parts import kinds, make
 from narrows.presets import PRESETS, choose
 
 SCHEMAS = {
@@ -40,8 +40,7 @@ def test_every_preset_fits_the_data_or_says_what_to_take(preset, data):
         recipe = choose(preset, schema)
         assert not list(recipe.refusals(schema))
         for axis, chosen in PRESETS[preset].choices.items():
-            spec = {"kind": chosen} if isinstance(chosen, str) else chosen
-            assert recipe.spec()[axis].items() >= spec.items()
+            assert recipe.spec()[axis] == make(axis, chosen).spec()
 
 
 def test_the_seed_kinds_are_there_with_their_reason_and_source():

@@ -78,6 +78,24 @@ PRESETS: Mapping[str, Preset] = {
             {"latent": "gaussian", "objective": {"kind": "elbo", "beta": 4.0}},
         ),
         Preset(
+            "total-correlation",
+            "separate factors from a code that keeps what it knows: only what ties its numbers together costs more",
+            "Chen et al. 2018",
+            {"latent": "gaussian", "objective": "total-correlation"},
+        ),
+        Preset(
+            "vamp",
+            "a prior that learns where codes lie: a tighter bound and better draws than the variational one",
+            "Tomczak and Welling 2018",
+            {"latent": {"kind": "gaussian", "prior": "vamp"}},
+        ),
+        Preset(
+            "ladder",
+            "variational codes of several levels, in which what is coarse tells what is fine",
+            "Sonderby et al. 2016",
+            {"latent": {"kind": "ladder", "size": 32}},
+        ),
+        Preset(
             "iwae",
             "a tighter bound on log p(x) than the variational one, for k times the decoder's work",
             "Burda et al. 2016; Tucker et al. 2019",

@@ -11,6 +11,7 @@ from narrows.values import Clock, Terms
 
 MEMORY = 0.9  # share of the past in the running mean of the excess
 MULTIPLIERS = (1e-4, 1e4)
+SMALLEST_RATE = 0.01
 PENALTY = 100.0
 
 
@@ -20,7 +21,7 @@ class Constrained(Objective, kind="constrained"):
     With distortion D = -log p(x | z) and rate R = KL(q(z | x) || p(z)), both means over examples in nats, training
     descends the Lagrangian D + lambda (R - bound), or R + lambda (D - bound). After each step the multiplier grows or
     falls, ln lambda += speed * e, by the running mean e of the bounded figure's excess over its bound, as a share of
-    the bound and at most 1. Against a bound on the rate it is the weight beta of the KL that a beta-VAE has to guess.
+    the rate and at most 1. Against a bound on the rate it is the weight beta of the KL that a beta-VAE has to guess.
 
     The figures reported are D, R, and as ``nats`` the other figure plus 100 times the mean excess over the bound: with
     lambda held at a value above any that training should need, so that figures of different times compare, and the
@@ -73,7 +74,8 @@ class Constrained(Objective, kind="constrained"):
     def follow(self, terms: Terms) -> None:
         """Move the multiplier by how far the bounded figure is from its bound."""
         bounded, _ = self._figures(terms)
-        excess = (bounded.mean() - self.bound) / max(abs(self.bound), 1.0)
+        # A nat of one is bought with about one of the other, so both are measured by the rate; a distortion has no 0.
+        excess = (bounded.mean() - self.bound) / terms.kl.mean().clamp_min(SMALLEST_RATE)
         self.excess.lerp_(excess.clamp(-1.0, 1.0).to(self.excess.dtype), 1 - MEMORY)
         self.multiplier.mul_((self.speed * self.excess).exp()).clamp_(*MULTIPLIERS)
 
