@@ -112,6 +112,11 @@ class Latent(Part, axis="latent"):
         return self.random or not self.size
 
     @property
+    def learned(self) -> bool:
+        """Whether p(z) has weights."""
+        return False
+
+    @property
     def splits(self) -> bool:
         """Whether units are independent under q(z | x) and p(z), so that the divergence is a sum over them."""
         return self.discrete
@@ -242,6 +247,10 @@ USUAL_LIKELIHOODS = {
 
 class Corruption(Part, axis="corruption"):
     """What the encoder gets to see of the standardised input."""
+
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Return a sentence that says why such codes do not learn what they must under it; None if they do."""
+        return None
 
     @abstractmethod
     def forward(self, batch: Batch, noise: Noise) -> Batch:

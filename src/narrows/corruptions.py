@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from narrows.axes import Corruption
+from narrows.axes import Corruption, Latent
 from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
 from narrows.noise import Noise
@@ -69,6 +69,15 @@ class Mask(Corruption, kind="mask"):
         return (
             f"corruption mask with hidden_only leaves cells unscored, as only mixed tables can, and the data are "
             f"{schema.describe()}; take corruption.hidden_only=false"
+        )
+
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Codes whose prior would not be trained, since what is seen of a row takes its place."""
+        if not (self.hidden_only and latent.learned):
+            return None
+        return (
+            f"corruption mask with hidden_only takes what is seen of a row for the prior of its code, so that latent "
+            f"{latent.kind} would never learn its own; take latent.prior=standard, or corruption.hidden_only=false"
         )
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:

@@ -66,6 +66,7 @@ class Recipe:
         sentences.append(self.network.refuses_latent(self.latent))
         sentences.append(self.network.refuses_likelihood(self.likelihood))
         sentences.append(self.likelihood.refuses_latent(self.latent))
+        sentences.append(self.corruption.refuses_latent(self.latent))
         sentences.append(self.objective.refuses_latent(self.latent))
         sentences.append(self.gradient.refuses_pair(self.latent, self.objective))
         return (sentence for sentence in sentences if sentence)

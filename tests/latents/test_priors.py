@@ -226,6 +226,12 @@ class TestInAModel:
             check_codes(model_with(prior).latent)
         check_codes(Gaussian(2))
 
+    def test_where_what_is_seen_gives_the_prior_it_is_refused(self, prior):
+        hidden = {"corruption": "mask", "corruption.hidden_only": True}
+        with pytest.raises(InputError, match=r"latent\.prior=standard"):
+            model_with(prior, example=TABLE, **hidden)
+        model_with("standard", example=TABLE, **hidden)
+
     def test_a_sampled_divergence_is_that_which_the_elbo_charges(self, prior):
         model = model_with(prior).eval()
         terms = model.terms(model.batch(BITS.values, Noise(0)), 3, Noise(1))

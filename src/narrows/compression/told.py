@@ -15,7 +15,7 @@ from narrows.coding.exact import STEP
 from narrows.coding.laws import FRACTION, Law, LogisticMixture
 from narrows.coding.tabled import Bernoulli, Categorical
 from narrows.errors import InputError
-from narrows.latents import gaussian, priors
+from narrows.latents import gaussian
 from narrows.likelihoods import pixels
 
 LAWS: Mapping[str, Callable[[int, int], Law]] = {
@@ -83,7 +83,7 @@ def check_codes(latent: Latent) -> None:
 
 @check_codes.register
 def _(latent: gaussian.Gaussian) -> None:
-    if not isinstance(latent.prior, priors.Standard):
+    if latent.learned:
         raise InputError(
             f"bits-back draws codes from the standard normal prior, and latent.prior is {latent.prior.kind}; train "
             f"with latent.prior=standard"

@@ -52,6 +52,11 @@ class Gaussian(Latent, kind="gaussian"):
         return 2 * self.size
 
     @property
+    def learned(self) -> bool:
+        """Whether the prior has weights."""
+        return self.prior.learned
+
+    @property
     def splits(self) -> bool:
         """Whether the prior is one of independent numbers."""
         return self.prior.splits

@@ -36,6 +36,7 @@ class Ladder(Latent, kind="ladder"):
     """
 
     random = True
+    learned = True
     remedy = (
         "the divergence outweighs what they would tell: set objective.warm_up=0.3, or take fewer latent.levels or a "
         "smaller latent.size"

@@ -29,11 +29,12 @@ class Prior(Part, axis="prior"):
     ----------
     size : int
         Numbers in one code; the latent that holds the prior says it.
-    splits : bool
-        Whether the numbers are independent.
+    learned, splits : bool
+        Whether it has weights; whether the numbers are independent.
     """
 
     size: int
+    learned: ClassVar[bool] = True
     splits: ClassVar[bool] = False
 
     def build(self, seen_shape: tuple[int, ...]) -> None:
@@ -55,6 +56,7 @@ class Prior(Part, axis="prior"):
 class Standard(Prior, kind="standard"):
     """p(z) = N(0, I) (Kingma and Welling 2014): no weights, and a divergence in closed form."""
 
+    learned = False
     splits = True
 
     def forward(self, n: int, device: torch.device) -> Distribution:
