@@ -50,7 +50,7 @@ def read_text_table(path: Path, header: bool, texts: Sequence[str] = ()) -> pa.T
     name = str(path)
     with as_said(path, header):
         table = _parsed(path, header, separator_of(path), texts)
-    _refuse_bytes(table, name)
+        _refuse_bytes(table, name)  # whose names need not be in UTF-8 either
     return named(table, header, name)
 
 
