@@ -114,8 +114,8 @@ def main() -> None:
         print(name, figures[name], flush=True)
     if options.only == list(CASES) and options.minutes == MINUTES:
         protocol = (
-            f"preset compressor-table, {MINUTES:g} minutes, batches of 256, rate {RATE:g}; {TEST:.0%} of the rows drawn "
-            "at random are compressed, the others are trained on, a tenth of them held out for the best weights; "
+            f"preset compressor-table, {MINUTES:g} minutes, batches of 256, rate {RATE:g}; {TEST:.0%} of the rows, "
+            "drawn at random, are compressed, the others are trained on, a tenth held out for the best weights; "
             "settings were chosen on training rows of nsl-kdd held out"
         )
         record("tables", figures, seconds=time.perf_counter() - began, protocol=protocol)
