@@ -1,7 +1,7 @@
 """Annealed importance sampling on decoders of 10 codes: how far apart its bounds from below and above are.
 
 Bounds on both sides, on rows that the model makes itself (bidirectional Monte Carlo), over a growing number of steps:
-of random decoders, to bits and to real numbers; and of a variational autoencoder trained for a minute on binary MNIST,
+of random decoders, to bits and to real numbers; and of a variational autoencoder trained for about a minute on binary MNIST,
 whose log likelihood of test images is estimated as well, beside importance sampling from the encoder.
 
     NARROWS_DATA=... python benchmarks/ais.py
@@ -63,11 +63,11 @@ def gap(model: Model, steps: int, rows: int, start: Start = "prior") -> dict[str
     }
 
 
-def trained(folder: Path, minutes: float) -> str:
+def trained(folder: Path, epochs: int) -> str:
     """Train a variational autoencoder on binary MNIST."""
     path = str(folder / "model.safetensors")
     choices = ["network=mlp", f"network.width={TRAINED_WIDTH}", f"latent.size={CODES}"]
-    options = ["--preset", "variational", "--minutes", str(minutes), "--binarize", "threshold"]
+    options = ["--preset", "variational", "--epochs", str(epochs), "--binarize", "threshold"]
     narrows("train", "mnist", "-o", path, *options, "--set", *choices)
     return path
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=12)
     parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS))
     parser.add_argument("--trained-steps", type=int, nargs="+", default=list(TRAINED_STEPS))
-    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     began = time.perf_counter()
     figures: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def main() -> None:
         figures[name] = [gap(model, steps, options.rows) for steps in options.steps]
         print(name, figures[name], flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        path = trained(Path(folder), options.minutes)
+        path = trained(Path(folder), options.epochs)
         model = load(path).model.eval()
         for start in STARTS:
             name = f"mnist_from_{start}"
@@ -96,7 +96,7 @@ def main() -> None:
         figures["mnist_test"] = narrows("evaluate", path, "mnist:test", *most)
     protocol = (
         f"decoders of {CODES} codes: random, {WIDTH} hidden units and {CELLS} cells; trained, {TRAINED_WIDTH} hidden "
-        f"units, {options.minutes:g} minutes of MNIST made binary at half the range; {options.rows} rows drawn from "
+        f"units, {options.epochs} epochs of MNIST made binary at half the range; {options.rows} rows drawn from "
         f"each, {CHAINS} chains, 10 leapfrog steps, step sizes from a pilot; mnist_test: the first {options.rows} test "
         f"images"
     )
