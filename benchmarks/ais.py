@@ -1,7 +1,7 @@
 """Annealed importance sampling on decoders of 10 codes: how far apart its bounds from below and above are.
 
 Bounds on both sides, on rows that the model makes itself (bidirectional Monte Carlo), over a growing number of steps:
-of random decoders, to bits and to real numbers; and of a variational autoencoder trained for about a minute on binary MNIST,
+of random decoders, to bits and to real numbers; and of a variational autoencoder trained for a minute on binary MNIST,
 whose log likelihood of test images is estimated as well, beside importance sampling from the encoder.
 
     NARROWS_DATA=... python benchmarks/ais.py
