@@ -93,7 +93,7 @@ PRESETS: Mapping[str, Preset] = {
             "ladder",
             "variational codes of several levels, in which what is coarse tells what is fine",
             "Sonderby et al. 2016",
-            {"latent": {"kind": "ladder", "size": 32}},
+            {"latent": "ladder"},
         ),
         Preset(
             "iwae",
