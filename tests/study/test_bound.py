@@ -109,7 +109,7 @@ def test_nearest_gaussians():
     assert seeker.reverse_nats == pytest.approx(reverse, abs=1e-6)
 
 
-def test_the_study(monkeypatch):
+def test_the_study(monkeypatch, drawn):
     monkeypatch.setattr(bound, "EPOCHS", 2)
     monkeypatch.setattr(bound, "IMAGES", 5)
     monkeypatch.setattr(bound, "WEIGHED", 2)
@@ -126,3 +126,4 @@ def test_the_study(monkeypatch):
         assert sum(row.posterior) * width == pytest.approx(1, abs=1e-3)
     assert all(len(table.rows[0]) == len(table.columns) for table in found.tables())
     assert dataclasses.asdict(found)["seed"] == 1
+    assert len(drawn("bound", found)) >= 2

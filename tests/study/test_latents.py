@@ -41,7 +41,7 @@ def test_real_images_lie_among_each_other_and_noise_does_not():
     assert (strange, missed) == (0, 0)
 
 
-def test_the_study(monkeypatch):
+def test_the_study(monkeypatch, drawn):
     for name, value in (("DATA", "digits"), ("EPOCHS", 2), ("SAMPLES", 100), ("SIZE", 4), ("POINTS", 50)):
         monkeypatch.setattr(latents, name, value)
     monkeypatch.setattr(overfitting, "EPOCHS", 1)
@@ -58,3 +58,4 @@ def test_the_study(monkeypatch):
         assert row.training_bound_nats == pytest.approx(row.training_nats + row.rate_nats)
     assert found.gaps[1].rate_nats < found.gaps[0].rate_nats
     assert all(len(table.rows[0]) == len(table.columns) for table in found.tables())
+    assert len(drawn("latents", found)) >= 2

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from narrows.apps.listing import Listing
 from narrows.apps.output import note
+from narrows.apps.showing import text
 from narrows.apps.watching import waiting
 from narrows.atomic import check_folder, writing
 from narrows.errors import check_seed, unknown
@@ -65,7 +66,8 @@ def study(name: str | None = None, output: Path | None = None, seed: int = 0) ->
     name : str, optional
         One of bound, gradients, latents and descent.
     output : Path, optional
-        Folder for the figures (PNG) and all numbers (JSON); what stands there under the same names is replaced.
+        Folder for the figures (PNG), the tables (Markdown) and all numbers (JSON); what stands there under the same
+        names is replaced.
     seed : int
         Of weights, order and draws.
     """
@@ -84,15 +86,30 @@ def study(name: str | None = None, output: Path | None = None, seed: int = 0) ->
 def _written(name: str, result: Result, folder: Path) -> list[str]:
     """Write numbers and figures, each file whole or not at all; return their names."""
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = folder / f"{name}.json"
-    with writing(numbers) as beside:
-        beside.write_text(json.dumps(plain(result), indent=1) + "\n", encoding="utf-8")
+    texts = {
+        folder / f"{name}.json": json.dumps(plain(result), indent=1) + "\n",
+        folder / f"{name}.md": "\n".join(_markdown(table) for table in result.tables()),
+    }
+    for file, said in texts.items():
+        with writing(file) as beside:
+            beside.write_text(said, encoding="utf-8")
     if importlib.util.find_spec("matplotlib") is None:
         note(NO_FIGURES)
-        return [str(numbers)]
-    files = [numbers]
-    for stem, figure in importlib.import_module(f"narrows.study.charts.{name}").draw(result).items():
-        files.append(folder / f"{stem}.png")
-        with writing(files[-1]) as beside:
+        return [str(file) for file in texts]
+    figures = importlib.import_module(f"narrows.study.charts.{name}").draw(result)
+    drawn = {folder / f"{stem}.png": figure for stem, figure in figures.items()}
+    for file, figure in drawn.items():
+        with writing(file) as beside:
             figure.savefig(beside, format="png", metadata={"Software": None})
-    return [str(file) for file in files]
+    return [str(file) for file in (*texts, *drawn)]
+
+
+def _markdown(table: Table) -> str:
+    """A table under its title, as GitHub shows it."""
+    rows = [["" if cell is None else text(cell) for cell in row] for row in table.rows]
+    lines = [list(table.columns), ["---"] * len(table.columns), *rows]
+    return f"{table.title}\n\n" + "".join("| " + " | ".join(_escaped(line)) + " |\n" for line in lines)
+
+
+def _escaped(cells: list[str]) -> list[str]:
+    return [cell.replace("|", "\\|") for cell in cells]

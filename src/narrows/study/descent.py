@@ -9,19 +9,18 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from narrows.data import read
-from narrows.data.batches import Batches
 from narrows.fit import new_model
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.plan import Plan
 from narrows.study.batching import Mean, Variance, means, variances
+from narrows.study.paths import Path, Wandering, Way, in_order, steps, wander
 from narrows.study.tables import Table
 from narrows.study.training import DATA
 from narrows.tensors import tensor_of
@@ -33,35 +32,7 @@ ROWS = 1000
 LOOKS = 30
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to descend.
-
-    Parameters
-    ----------
-    name : str
-        Of it.
-    size : int
-        Rows in a batch.
-    rate : float
-        The best of 0.01, 0.02, 0.05, ... 2 by the training error where it ends.
-    steps : int
-        How many.
-    """
-
-    name: str
-    size: int
-    rate: float
-    steps: int
-
-
-WAYS = (Way("full batch", ROWS, 1.0, 400), Way("mini-batch", 50, 0.5, 2000), Way("one at a time", 1, 0.05, 10_000))
-
-# Paths of equal length in rate times steps, beside that of the full batch.
-PATH_RATE, PATH_STEPS = 0.2, 150
-PATH_SIZES = (5, 10, 25, 50, 100, 250)
-PATH_SEEDS = 4
-PATH_DRAWN = (5, 50)
+WAYS = (Way("full batch", ROWS, 2.0, 200), Way("mini-batch", 50, 2.0, 1000), Way("one at a time", 1, 0.2, 4000))
 
 
 @dataclass(frozen=True)
@@ -77,7 +48,7 @@ class Descent:
     steps, examples : list of int
         Steps taken and rows seen at each look, from the first step on.
     seconds : list of float
-        Time spent in the steps.
+        Time of the processor spent in the steps.
     errors : list of float
         On all training rows.
     test_error : float
@@ -92,30 +63,6 @@ class Descent:
     seconds: list[float]
     errors: list[float]
     test_error: float
-
-
-@dataclass(frozen=True)
-class Wandering:
-    """How far paths of mini-batches end from that of the full batch.
-
-    Parameters
-    ----------
-    size : int
-        Rows in a batch.
-    distance : float
-        Root mean square, over orders, of the distance between the weights, by the distance that the full batch went.
-    """
-
-    size: int
-    distance: float
-
-
-@dataclass(frozen=True)
-class Path:
-    """Weights on the way, in the plane in which the full batch's path varies most."""
-
-    name: str
-    points: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -148,6 +95,11 @@ class Descents:
     wandering: list[Wandering]
     paths: list[Path]
 
+    def told(self) -> list[float]:
+        """Distances in proportion to the standard deviation of a batch, sqrt((N - B) / B), from the first one on."""
+        spread = [math.sqrt((ROWS - row.size) / row.size) for row in self.wandering]
+        return [self.wandering[0].anew * one / spread[0] for one in spread]
+
     def tables(self) -> list[Table]:
         """How each way ended; the mean, the variance and the wandering by the size of the batch."""
         ends = [
@@ -155,12 +107,11 @@ class Descents:
             for d in self.descents
         ]
         spread = [(v.size, v.measured, v.predicted, v.measured / v.predicted) for v in self.variances]
-        scale = math.sqrt(self.wandering[0].size) * self.wandering[0].distance
-        wandering = [(w.size, w.distance, scale / math.sqrt(w.size)) for w in self.wandering]
+        wandering = [(w.size, w.anew, told, w.in_order) for w, told in zip(self.wandering, self.told(), strict=True)]
         return [
             Table(
                 f"mean squared error a pixel; {self.principal_error:.4g} for as many principal components",
-                ("descent", "batch", "rate", "steps", "examples", "seconds", "training", "test"),
+                ("descent", "batch", "rate", "steps", "examples", "processor s", "training", "test"),
                 ends,
             ),
             Table(
@@ -175,7 +126,7 @@ class Descents:
             ),
             Table(
                 "distance from the full batch's path, by its length from end to end",
-                ("batch", "measured", f"{self.wandering[0].distance:.3g} sqrt({self.wandering[0].size} / B)"),
+                ("batch", "each drawn anew", "c sqrt((N - B) / B)", "an epoch in order"),
                 wandering,
             ),
         ]
@@ -199,7 +150,7 @@ def run(seed: int = 0) -> Descents:
         descents.append(descent)
         if way.size == min(other.size for other in WAYS if other.size > 1):
             measured = model
-    wandering, paths = _wander(start, values, seed)
+    wandering, paths = wander(start, values, seed)
     exact = copy.deepcopy(measured).double()
     return Descents(
         seed=seed,
@@ -212,29 +163,19 @@ def run(seed: int = 0) -> Descents:
     )
 
 
-def steps(model: Model, values: Tensor, way: Way, seed: int) -> Iterator[int]:
-    """Descend in place: w <- w - rate grad, grad that of the mean nats a pixel of a batch; give the number of steps."""
-    batches = iter(Batches(values, way.size, seed=seed))
-    optimizer = torch.optim.SGD(model.parameters(), lr=way.rate)
-    noise, clock, cells = Noise(seed), Clock(), model.schema.size
-    for step in range(1, way.steps + 1):
-        optimizer.zero_grad()
-        (model.loss(next(batches), noise, clock)[0] / cells).backward()
-        optimizer.step()
-        yield step
-
-
 def _descent(start: Model, way: Way, values: Tensor, test: Tensor, seed: int) -> tuple[Model, Descent]:
+    for _ in steps(copy.deepcopy(start).train(), in_order(values, way.size, seed), Way("", way.size, 0.0, 2), seed):
+        pass  # the first steps also find memory and load code
     model = copy.deepcopy(start).train()
     looks = {round(way.steps ** (look / LOOKS)) for look in range(LOOKS + 1)}
-    taken, seconds, errors, spent, began = list[int](), list[float](), list[float](), 0.0, time.perf_counter()
-    for step in steps(model, values, way, seed):
+    taken, seconds, errors, spent, began = list[int](), list[float](), list[float](), 0.0, time.process_time()
+    for step in steps(model, in_order(values, way.size, seed), way, seed):
         if step in looks:
-            spent += time.perf_counter() - began
+            spent += time.process_time() - began
             taken.append(step)
             seconds.append(spent)
             errors.append(error(model, values))
-            began = time.perf_counter()
+            began = time.process_time()
     examples = [step * way.size for step in taken]
     return model, Descent(way.name, way.size, way.rate, taken, examples, seconds, errors, error(model, test))
 
@@ -251,28 +192,3 @@ def _principal_error(model: Model, values: Tensor) -> float:
     rows = rows - rows.mean(0)
     eigenvalues = torch.linalg.eigvalsh(rows.T @ rows / len(rows))
     return float(eigenvalues[: -model.latent.size].sum() / model.schema.size)
-
-
-def _wander(start: Model, values: Tensor, seed: int) -> tuple[list[Wandering], list[Path]]:
-    """Paths of equal length from the same weights: where those of batches end, beside that of all rows."""
-    full = _weights(start, values, Way("full batch", len(values), PATH_RATE, PATH_STEPS), seed)
-    length = (full[-1] - full[0]).norm()
-    _, _, axes = torch.linalg.svd(full - full.mean(0), full_matrices=False)
-    wandering, paths = [], [Path("full batch", ((full - full[0]) @ axes[:2].T).tolist())]
-    for size in PATH_SIZES:
-        way = Way(f"batches of {size}", size, PATH_RATE, PATH_STEPS)
-        ways = [_weights(start, values, way, seed + order) for order in range(PATH_SEEDS)]
-        squares = torch.stack([(one[-1] - full[-1]).square().sum() for one in ways])
-        wandering.append(Wandering(size, float(squares.mean().sqrt() / length)))
-        if size in PATH_DRAWN:
-            paths += [Path(way.name, ((one - full[0]) @ axes[:2].T).tolist()) for one in ways[:3]]
-    return wandering, paths
-
-
-def _weights(start: Model, values: Tensor, way: Way, seed: int) -> Tensor:
-    """Weights before the first step and after each (steps + 1, weights)."""
-    model = copy.deepcopy(start).train()
-    path = [torch.nn.utils.parameters_to_vector(model.parameters()).detach()]
-    for _ in steps(model, values, way, seed):
-        path.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach())
-    return torch.stack(path)

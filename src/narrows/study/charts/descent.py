@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from matplotlib.figure import Figure
 
 from narrows.study.charts.style import BLACK, BLUE, CYCLE, MARKERS, RED, STYLES, label, panels
@@ -22,9 +20,10 @@ def _loss(result: Descents) -> Figure:
         look = {"color": colour, "linestyle": style, "marker": marker, "ms": 3, "label": said}
         axes[0].plot(descent.examples, descent.errors, **look)
         axes[1].plot(descent.seconds, descent.errors, **look)
-    for one, what in zip(axes, ("examples seen", "seconds in steps"), strict=True):
+    for one, what in zip(axes, ("examples seen", "seconds of the processor"), strict=True):
         one.axhline(result.principal_error, color=BLACK, linestyle=":", linewidth=1, label="principal components")
         one.set_xscale("log")
+        one.set_ylim(bottom=0.9 * result.principal_error)
         label(one, f"training error by {what}", what, "", None)
     axes[0].set_ylabel("squared error a pixel, variances")
     axes[0].legend(fontsize=8.5, loc="lower left", edgecolor="none")
@@ -57,11 +56,15 @@ def _paths(result: Descents) -> Figure:
     plane.plot(0, 0, color=BLACK, marker="o", ms=5, linestyle="")
     label(plane, "weights from the same start", "first direction of the full path", "second direction")
     sizes = [w.size for w in result.wandering]
-    apart.loglog(sizes, [w.distance for w in result.wandering], color=BLUE, marker="o", linestyle="", label="measured")
-    first = result.wandering[0]
-    told = [first.distance * math.sqrt(first.size / size) for size in sizes]
-    apart.loglog(sizes, told, color=BLACK, linestyle="--", label="in proportion to 1 / sqrt(B)")
+    apart.loglog(sizes, result.told(), color=BLACK, linestyle="--", label="in proportion to sqrt((N - B) / B)")
+    apart.loglog(
+        sizes, [w.anew for w in result.wandering], color=BLUE, marker="o", linestyle="", label="each drawn anew"
+    )
+    order = [w.in_order for w in result.wandering]
+    apart.loglog(sizes, order, color=RED, marker="s", linestyle="", label="an epoch in order")
     apart.set_xticks(sizes, [str(size) for size in sizes])
     apart.minorticks_off()
-    label(apart, "distance from the full batch's end", "rows in a batch B", "by the length of the full path")
+    label(
+        apart, "distance from the full batch's end", "rows in a batch B", "by the length of the full path", "lower left"
+    )
     return figure

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.figure import Figure
 
 from narrows.study.charts.style import BLACK, BLUE, CYCLE, MARKERS, RED, SIZE, STYLES, label, panels
-from narrows.study.gradients import PLACES, Estimator, Gradients
+from narrows.study.gradients import PLACES, SIGNALS, Estimator, Gradients
 
 
 def draw(result: Gradients) -> dict[str, Figure]:
@@ -30,24 +32,23 @@ def _noise(result: Gradients) -> Figure:
         variance.set_yticks(places, [])
         for one in (bias, variance):
             one.set_xscale("log")
-            one.set_ylim(len(start) - 0.4, -1.6)
-        label(bias, f"{code}: bias, at the start", "", "", "upper left")
+            one.set_ylim(len(start) - 0.4, -2.4)
+        label(bias, f"{code}: bias at the start", "", "", "upper left")
         label(variance, f"{code}: variance", "", "", "upper left")
-    axes[-1][0].set_xlabel("by the norm of the exact gradient (* says it is biased)", fontsize=SIZE - 1)
-    axes[-1][1].set_xlabel("by its square", fontsize=SIZE - 1)
+    axes[-1][0].set_xlabel("norm of the mean error, nats (* says it is biased)", fontsize=SIZE - 1)
+    axes[-1][1].set_xlabel("variance of one estimate, nats²", fontsize=SIZE - 1)
     return figure
 
 
-def _dots(axes: object, rows: list[Estimator], field: str, colour: str, marker: str, said: str) -> None:
+def _dots(axes: Any, rows: list[Estimator], field: str, colour: str, marker: str, said: str) -> None:
     values = [getattr(row, field) for row in rows]
-    axes.scatter(values, range(len(rows)), color=colour, marker=marker, s=28, label=said)  # type: ignore[attr-defined]
+    axes.scatter(values, range(len(rows)), color=colour, marker=marker, s=28, label=said)
 
 
 def _signal(result: Gradients) -> Figure:
     figure, axes = panels(2, 3.8, sharey=True)
-    names = list(dict.fromkeys(one.name for one in result.signals))
     for one, part in zip(axes, ("encoder", "decoder"), strict=True):
-        for name, colour, style, marker in zip(names, CYCLE, STYLES, MARKERS, strict=False):
+        for name, colour, style, marker in zip(SIGNALS, CYCLE, STYLES, MARKERS, strict=False):
             own = [signal for signal in result.signals if signal.name == name]
             draws = [signal.draws for signal in own]
             one.loglog(
@@ -62,5 +63,5 @@ def _signal(result: Gradients) -> Figure:
         one.set_xscale("log", base=2)
         label(one, f"gradient of the {part}", "draws k", "", None)
     axes[0].set_ylabel("signal to noise of one estimate", fontsize=SIZE)
-    axes[0].legend(fontsize=8, loc="lower left", edgecolor="none")
+    axes[1].legend(fontsize=8.5, loc="lower right", edgecolor="none")
     return figure
