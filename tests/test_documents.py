@@ -49,7 +49,13 @@ def test_the_kind_in_contributing_keeps_the_contract() -> None:
     run(code + KEEPS_THE_CONTRACT)
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+CHAPTERS = sorted((ROOT / "docs" / "theory").glob("*.md"))
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", *(f"docs/theory/{path.name}" for path in CHAPTERS)],
+)
 def test_linked_files_exist(document: str) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text())
     assert all(((ROOT / document).parent / link).exists() for link in links), links
@@ -69,3 +75,24 @@ def test_every_verb_of_the_readme_exists() -> None:
     verbs = re.findall(r"^(?:\$ |    )narrows (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(verbs) >= 5
     assert set(verbs) <= set(VERBS)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_shows_what_its_study_made(path: Path) -> None:
+    from narrows.apps.study import STUDIES
+
+    text, made = path.read_text(), ROOT / "docs" / "pictures" / "study"
+    assert path.stem in STUDIES
+    assert f"$ narrows study {path.stem} -o docs/pictures/study\n" in text
+    shown = set(re.findall(r"pictures/study/([\w-]+)\.png", text))
+    assert shown == {picture.stem for picture in made.glob(f"{path.stem}-*.png")} != set()
+    tables = re.findall(r"^\|.*\|$", (made / path.name).read_text(), re.MULTILINE)
+    shown_lines = re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    assert shown_lines
+    assert set(shown_lines) <= set(tables)
+
+
+def test_every_study_has_its_chapter() -> None:
+    from narrows.apps.study import STUDIES
+
+    assert {path.stem for path in CHAPTERS} == set(STUDIES)

@@ -62,6 +62,7 @@ def _paths(result: Descents) -> Figure:
     )
     order = [w.in_order for w in result.wandering]
     apart.loglog(sizes, order, color=RED, marker="s", linestyle="", label="an epoch in order")
+    apart.set_ylim(bottom=min(order) / 8)
     apart.set_xticks(sizes, [str(size) for size in sizes])
     apart.minorticks_off()
     label(
