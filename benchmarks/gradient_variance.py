@@ -5,7 +5,8 @@ all, each estimator makes many estimates on one batch. Then each trains a model 
 
     NARROWS_DATA=... python benchmarks/gradient_variance.py
 
-prints the tables that stand in docs/theory/gradients.md and records them in ``results/gradient_variance.json``.
+prints the tables and records them in ``results/gradient_variance.json``, from which ``python benchmarks/chapters.py``
+puts them into docs/theory/gradients.md.
 """
 
 from __future__ import annotations
@@ -140,10 +141,11 @@ def reached(settings: list[str], gradient: Gradient, data: Dataset, test: Datase
     return {"estimator": name_of(gradient), "test_nats": nats, "steps": fitted.record["steps"]}
 
 
-def tables(figures: dict[str, Any], points: list[int]) -> str:
+def tables(figures: dict[str, Any]) -> str:
     """Both figures of every estimator, a table for each problem."""
     lines = []
     for name, problem in figures.items():
+        points = sorted({round(row["epoch"]) for row in problem["variances"]})
         lines += [
             f"| {name} | " + " | ".join(f"variance, epoch {point}" for point in points) + " | -elbo, nats | steps |"
         ]
@@ -182,7 +184,7 @@ def main() -> None:
             reached(settings, one, data, test, options.minutes) for one in every_estimator() if name_of(one) in kept
         ]
         figures[name] = {"variances": found, "reached": ends}
-    print(tables(figures, options.points))
+    print(tables(figures))
     protocol = (
         f"{options.data}, {options.rows} rows, black and white by one draw; 784-256-code-256-784; variance of the "
         f"encoder's gradient on one batch of {BATCH}, {options.estimates} estimates, by the squared norm of its mean; "
