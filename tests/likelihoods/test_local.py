@@ -175,7 +175,7 @@ def test_what_neighbours_tell_is_learnt_and_the_figure_is_that_of_the_law():
     walks = 128 + random.integers(-12, 13, (600, 6, 1)) + random.integers(-1, 2, (600, 6, 10)).cumsum(2)
     schema = infer_schema(walks.astype(np.uint8))
     values = schema.from_user(walks.astype(np.uint8))
-    plan = Plan(epochs=30, batch_size=32, rate=1e-2)
+    plan = Plan(epochs=40, batch_size=32, rate=3e-3)
     fitted = fit(values[:500], schema, "compressor", {"likelihood.width": 24, "likelihood.components": 3}, plan)
     found = evaluate(fitted, torch.from_numpy(values[500:]))
     entropy = (math.log2(25 + 2) + 9 * math.log2(3)) / 10  # the first level of a row, about, and its steps

@@ -38,6 +38,12 @@ class Reading:
     no_header: bool = False
     column: tuple[str, ...] | None = None
 
+    def check(self, data: str) -> None:
+        """Raise `InputError` if there is no such file or data set, before anything large is imported."""
+        from narrows.data.sources import Request, located
+
+        located(data, Request(self.key, self.label, self.ignore, not self.no_header))
+
     def read(
         self,
         data: str,

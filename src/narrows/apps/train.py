@@ -95,6 +95,7 @@ def train(
     plan.check()
     check_target(output, inputs=[data])
     _check_side_outputs(plan, data)
+    reading.check(data)
 
     from narrows.detection.presets import DETECTORS
     from narrows.presets import PRESETS
