@@ -2,13 +2,13 @@
 
 import json
 import math
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from payloads import TWINS
 from scipy.stats import logistic, norm
 
 from narrows.compression.bits import BitsBack
@@ -22,7 +22,6 @@ from narrows.model import Model, Recipe
 from narrows.noise import Noise
 from narrows.plan import Plan
 
-TWINS = [False, True] if find_spec("numba") else [False]
 PLAIN = {"corruption": "none", "objective": "elbo", "gradient": "pathwise"}
 
 

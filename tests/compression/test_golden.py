@@ -2,11 +2,11 @@
 
 import hashlib
 import io
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from payloads import TWINS
 
 from narrows.coding.container import CODED, STORED, Reader
 from narrows.coding.framing import VERSION
@@ -19,7 +19,6 @@ ALL = sorted(GOLDEN.glob("*.codec"))
 FILES = [path for path in ALL if not path.stem.startswith("table-")]  # those of images
 # Of the levels that a lossy file gives; those of the others are known.
 DIGESTS = {"quantised-v1": "a575eb98a4bc080cff80e7ba7558c24a11ffe50668352631d67022a80502fa0f"}
-TWINS = [False, True] if find_spec("numba") else [False]
 
 
 def test_there_is_one_of_each_kind_and_version():

@@ -1,31 +1,25 @@
 """Likelihood local as a codec: what goes in comes out, at the float model's rate, the same bytes from any work."""
 
 import json
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from payloads import CHANGES, TWINS, damaged, images_of, some
 
 from narrows.compression import local
 from narrows.compression.compressor import Work
 from narrows.compression.local import LocalCompressor
 from narrows.data.named import load
-from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.fit import fit
 from narrows.model import Model, Recipe
 from narrows.plan import Plan
 
-TWINS = [False, True] if find_spec("numba") else [False]
 SPEC = {"network": "none", "latent": "none", "corruption": "none", "objective": "elbo", "gradient": "pathwise"}
 SMALL = {"width": 8, "depth": 2, "components": 2, "reach": 2}
-
-
-def images_of(shape, levels=256):
-    return Schema(shape, 0.0, levels - 1.0, 1.0, layout="chw")
 
 
 def untrained(shape, levels=256, seed=0, **changes):
@@ -36,12 +30,6 @@ def untrained(shape, levels=256, seed=0, **changes):
         for parameter in model.likelihood.parameters():
             parameter += 0.3 * torch.randn(parameter.shape, generator=torch.manual_seed(seed))
     return model.eval()
-
-
-def some(codec, n, seed=0, kind=0):
-    """Noise, the lowest level alone, or the highest."""
-    x = np.random.default_rng(seed).integers(0, codec.schema.levels, (n, *codec.schema.shape), dtype=np.uint8)
-    return [x, np.zeros_like(x), np.full_like(x, codec.schema.levels - 1)][kind]
 
 
 def bits_in_floats(model, x):
@@ -189,27 +177,12 @@ def test_another_schema_is_refused(codec, schema):
         LocalCompressor.from_arrays(schema, codec.settings(), codec.arrays())
 
 
-CHANGES = st.tuples(
-    st.sampled_from(["bit", "cut", "insert", "n"]), st.integers(0, 400), st.binary(min_size=1, max_size=9)
-)
-
-
-@given(n=st.sampled_from([1, 3]), changes=st.lists(CHANGES, min_size=1, max_size=3), twin=st.sampled_from(TWINS))
+@given(n=st.sampled_from([1, 3]), changes=CHANGES, twin=st.sampled_from(TWINS))
 @settings(max_examples=40)
 def test_a_damaged_payload_is_refused_or_gives_other_levels_and_no_more(codec, n, changes, twin):
-    payload = bytearray(codec.encode(some(codec, n), Work()))
-    for what, place, extra in changes:
-        place %= len(payload) + 1
-        if what == "bit" and payload:
-            payload[place % len(payload)] ^= 1 << extra[0] % 8
-        elif what == "cut":
-            del payload[place:]
-        elif what == "insert":
-            payload[place:place] = extra
-        else:
-            n = extra[0] % 5
+    payload, n = damaged(codec.encode(some(codec, n), Work()), n, changes)
     try:
-        values = codec.decode(bytes(payload), n, Work(compiled=twin))
+        values = codec.decode(payload, n, Work(compiled=twin))
     except InputError:
         return
     assert (values.shape, values.dtype) == ((n, *codec.schema.shape), np.uint8)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from payloads import CHANGES, TWINS, damaged, images_of, some
 
 from narrows.coding.framing import VERSION
 from narrows.compression.compressor import Work
@@ -18,21 +18,15 @@ from narrows.compression.files import compressor_for, load_codec, save_codec
 from narrows.compression.latent import LatentCompressor
 from narrows.compression.local import LocalCompressor
 from narrows.compression.local_bits import LEFT_OUT, LocalBitsBack
-from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.model import Model, Recipe
 
-TWINS = [False, True] if find_spec("numba") else [False]
 SPEC = {"latent": {"kind": "gaussian", "size": 2}, "corruption": "none", "objective": "elbo", "gradient": "pathwise"}
 MLP = {"kind": "mlp", "width": 6}
 # Of the payload of 20 golden images by the golden codec, where codes are left out.
 WITHOUT_SHA256 = "e1a1c49cbea33f298657d90467b4134f4b8f093cff64f4b072806a8b9a670612"
 CONV = {"kind": "conv", "channels": 2, "hidden": 4}
 GOLDEN = Path(__file__).parents[1] / "golden" / f"local-bits-back-v{VERSION}.codec"
-
-
-def images_of(shape, levels=256):
-    return Schema(shape, 0.0, levels - 1.0, 1.0, layout="chw")
 
 
 def untrained(shape, levels=256, told=3, network=MLP, seed=0):
@@ -50,12 +44,6 @@ def untrained(shape, levels=256, told=3, network=MLP, seed=0):
 @cache
 def made(*given, **more):
     return LocalBitsBack.from_model(untrained(*given, **more))
-
-
-def some(codec, n, seed=0, kind=0):
-    """Noise, the lowest level alone, or the highest."""
-    x = np.random.default_rng(seed).integers(0, codec.schema.levels, (n, *codec.schema.shape), dtype=np.uint8)
-    return [x, np.zeros_like(x), np.full_like(x, codec.schema.levels - 1)][kind]
 
 
 @pytest.fixture(scope="module")
@@ -247,33 +235,18 @@ def test_forged_settings_are_refused():
             LocalBitsBack.from_arrays(schema, plain, arrays)
 
 
-CHANGES = st.tuples(
-    st.sampled_from(["bit", "cut", "insert", "n"]), st.integers(0, 400), st.binary(min_size=1, max_size=9)
-)
-
-
 @given(
     n=st.sampled_from([1, 4]),
     way=st.integers(0, 1),
-    changes=st.lists(CHANGES, min_size=1, max_size=3),
+    changes=CHANGES,
     twin=st.sampled_from(TWINS),
 )
 @settings(max_examples=30)
 def test_a_damaged_payload_is_refused_or_gives_other_levels_and_no_more(n, way, changes, twin):
     codec = made((2, 6, 1), 17)
-    payload = bytearray(both(codec, some(codec, n), Work())[way])
-    for what, place, extra in changes:
-        place %= len(payload) + 1
-        if what == "bit" and payload:
-            payload[place % len(payload)] ^= 1 << extra[0] % 8
-        elif what == "cut":
-            del payload[place:]
-        elif what == "insert":
-            payload[place:place] = extra
-        else:
-            n = extra[0] % 6
+    payload, n = damaged(both(codec, some(codec, n), Work())[way], n, changes)
     try:
-        values = codec.decode(bytes(payload), n, Work(compiled=twin))
+        values = codec.decode(payload, n, Work(compiled=twin))
     except InputError:
         return
     assert (values.shape, values.dtype) == ((n, *codec.schema.shape), np.uint8)

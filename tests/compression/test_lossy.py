@@ -2,13 +2,13 @@
 
 import json
 import math
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from payloads import TWINS
 
 from narrows.compression import lossy
 from narrows.compression.compressor import Work
@@ -23,7 +23,6 @@ from narrows.model import Model
 from narrows.plan import Plan
 from narrows.presets import choose
 
-TWINS = [False, True] if find_spec("numba") else [False]
 SMALL = {"likelihood": "quantised", "likelihood.width": 16, "likelihood.depth": 2, "likelihood.components": 2}
 
 

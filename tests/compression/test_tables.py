@@ -5,7 +5,6 @@ import importlib.util
 import io
 import json
 import math
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from payloads import TWINS
 
 from narrows.coding.container import CODED, STORED, Reader, Writer
 from narrows.coding.framing import VERSION
@@ -32,7 +32,6 @@ from narrows.plan import Plan
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("table-v*.codec"))
-TWINS = [False, True] if find_spec("numba") else [False]
 CELLS = st.one_of(
     st.none(),
     st.sampled_from(["tcp", "udp", "53", "443", "0.25", "1", "ok", "0", "007", ""]),

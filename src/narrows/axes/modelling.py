@@ -1,11 +1,4 @@
-"""The six axes: what each kind of part promises to the model.
-
-    x --corruption--> seen --encoder--> h --latent--> q(z|x) --gradient.draw--> z --decoder--> params
-      --likelihood--> p(x|z)
-                                                            objective(terms) -> nats per example
-
-Letters: k samples, n examples, d code size, x data shape, P parameters of the likelihood for each cell.
-"""
+"""The axes of the model itself: network, latent, likelihood, and what the encoder gets to see."""
 
 from __future__ import annotations
 
@@ -20,7 +13,7 @@ from torch.distributions import Distribution
 from narrows.data.schema import Schema
 from narrows.noise import Noise
 from narrows.parts import Part
-from narrows.values import Batch, Clock, Finding, Terms
+from narrows.values import Batch, Finding
 
 
 class Network(Part, axis="network"):
@@ -255,99 +248,6 @@ class Corruption(Part, axis="corruption"):
     @abstractmethod
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Return a batch whose ``seen`` is corrupted; the target ``x`` stays as it is."""
-
-
-class Objective(Part, axis="objective"):
-    """Which bound is driven up: nats per example from the terms.
-
-    Attributes
-    ----------
-    samples : int
-        Codes drawn for each example in training.
-    weighs : bool
-        Whether it is minus the log of the mean importance weight, the cost of a draw being minus the log of its own.
-    """
-
-    samples: int = 1
-    weighs: ClassVar[bool] = False
-
-    def adapt(self, rows: int) -> None:
-        """Take the number of training rows."""
-
-    @property
-    def scheduled(self) -> bool:
-        """Whether the cost of given terms changes as training goes on."""
-        return False
-
-    @property
-    def linear(self) -> bool:
-        """Whether log q of each draw has a fixed weight in it, so that the score that weight brings is 0 on average."""
-        return False
-
-    @property
-    def separate(self) -> bool:
-        """Whether what a draw costs depends on no other draw of its example."""
-        return True
-
-    @property
-    def by_unit(self) -> bool:
-        """Whether it takes the densities of single units, and not only those of whole codes."""
-        return False
-
-    @abstractmethod
-    def cost(self, terms: Terms, clock: Clock) -> Tensor:
-        """Nats of each draw, shape (k, n)."""
-
-    def combine(self, cost: Tensor) -> Tensor:
-        """Nats of each example, shape (n,), from those of its draws (k, n)."""
-        return average_draw(cost)
-
-    def reported(self, cost: Tensor, terms: Terms) -> Tensor:
-        """Nats of each example that are reported, (n,), every schedule at its end; ``cost`` is that of training."""
-        return self.combine(self.cost(terms, Clock.at_end(cost.device)) if self.scheduled else cost)
-
-    def follow(self, terms: Terms) -> None:
-        """Take in what a step of training gave, where a later one depends on it."""
-
-    def refuses_latent(self, latent: Latent) -> str | None:
-        """Return a sentence that says why this objective cannot be had with such codes; None if it can."""
-        if self.samples > 1 and not latent.random:
-            return (
-                f"objective.samples is {self.samples}, but {latent.kind} codes are not random, so all draws would be "
-                f"equal; take objective.samples=1, or a random latent such as gaussian"
-            )
-        return None
-
-
-class Gradient(Part, axis="gradient"):
-    """How a gradient passes through the draw of a code, in training; a model in use draws from q itself."""
-
-    def build(self, seen_shape: tuple[int, ...]) -> None:
-        """Make weights of its own, for examples that the encoder sees in this shape."""
-
-    @abstractmethod
-    def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
-        """Draw codes (k, n, ...) from q; also return the distribution that scores them."""
-
-    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
-        """Build the scalar whose gradient estimates that of the mean over examples of ``objective.combine(cost)``.
-
-        That mean itself, where the draw carries the gradient. Its value is never reported: of others it is no bound.
-        """
-        return objective.combine(cost).mean()
-
-    @abstractmethod
-    def bias(self, latent: Latent, objective: Objective) -> str | None:
-        """Say, in a few words, why the mean of the estimate is not the gradient for such codes; None if it is."""
-
-    def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
-        """Return a sentence that says why this estimator does not serve such codes; None if it does."""
-        return None
-
-
-def average_draw(figures: Tensor) -> Tensor:
-    """Figures of the draws (k, n) -> their mean for each example (n,); that of a single draw costs nothing."""
-    return figures.squeeze(0) if len(figures) == 1 else figures.mean(0)
 
 
 def flat(z: Tensor) -> Tensor:
