@@ -83,3 +83,8 @@ def test_too_few_bits_are_noticed(law, compiled):
 def test_symbols_that_there_are_not_are_refused(law):
     with pytest.raises(InputError, match="allowed are 0 to"):
         law.push(Ans(1), np.zeros((1, law.n_params), dtype=np.int32), np.array([law.symbols]))
+
+
+def test_the_length_of_the_last_of_256_symbols():
+    """One more than 255 is 0 among bytes, which symbols come as."""
+    assert Categorical(256).bits(np.zeros((1, 256), np.int32), np.array([255], np.uint8)) == pytest.approx(8)

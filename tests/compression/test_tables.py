@@ -190,10 +190,9 @@ def test_a_codec_is_made_again_from_plain_values(trained, tmp_path):
     [
         ({"latent": "point"}, "latent point has none"),
         ({"latent": "full-gaussian"}, "latent full-gaussian has none"),
-        ({"network": "factors", "latent": "full-gaussian"}, "has none|has no form in whole numbers"),
     ],
 )
-def test_models_that_have_no_such_codec_are_refused_with_a_way_out(trained, made, settings, says, tmp_path):
+def test_models_that_have_no_such_codec_are_refused_with_a_way_out(made, settings, says, tmp_path):
     (tmp_path / "t.csv").write_text(made.text(training=True))
     dataset = read(tmp_path / "t.csv", symbols=True)
     model = fit(dataset.values[:20], dataset.schema, "compressor-table", settings, Plan(epochs=1)).model
@@ -269,6 +268,9 @@ def test_what_a_codec_file_may_bring_is_refused_where_it_does_not_fit(codec):
     def told(columns):
         return {**arrays, "columns.bytes": np.frombuffer(bz2.compress(json.dumps(columns).encode()), np.int8)}
 
+    def with_texts(column, *texts):
+        return {**column, "alphabet": {**column["alphabet"], "texts": texts}}
+
     columns = [column.to_json() for column in codec.schema.columns]
     assert TableCompressor.from_arrays(schema, settings_of, told(columns)).schema == codec.schema
     for bad, own in (
@@ -283,6 +285,9 @@ def test_what_a_codec_file_may_bring_is_refused_where_it_does_not_fit(codec):
         (settings_of, told([columns[0]] * 6)),
         (settings_of, told([{"name": "a", "kind": "numeric", "categories": []}] * 6)),
         (settings_of, told([{**columns[0], "name": 3}, *columns[1:]])),
+        (settings_of, told([{**columns[0], "name": "\ud800"}, *columns[1:]])),
+        (settings_of, told([with_texts(columns[0], "\ud800"), *columns[1:]])),
+        (settings_of, told([with_texts(columns[0], "a" * 257), *columns[1:]])),
         (settings_of, told([{**columns[0], "alphabet": {}}, *columns[1:]])),
         (settings_of, told(3)),
         (settings_of, told({"a": 1})),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
-from narrows.data import exact
+from narrows.data import exact, verbatim
 from narrows.data.frames import Form, open_frames
 from narrows.data.readers import read
 from narrows.data.schema import Schema
@@ -133,12 +133,55 @@ def test_a_dictionary_comes_back_as_its_values(here):
 @given(data=st.data())
 @settings(max_examples=25)
 def test_a_type_is_known_by_its_name(data):
-    kind = data.draw(
-        st.sampled_from([column.type for column in TYPED.values()] + [pa.decimal256(40, -3), pa.float16()])
-    )
-    assert type_named(str(kind)) == kind
-    cells = pa.chunked_array([pa.nulls(3, kind)])
-    assert restored(texts_of(cells, "a").chunk(0), kind).equals(cells.chunk(0))
+    more = [pa.array([Decimal("1.2e40"), None], pa.decimal256(40, -3)), pa.array([1.5, None], pa.float16())]
+    own = data.draw(st.sampled_from([*TYPED.values(), *more]))
+    assert type_named(str(own.type)) == own.type
+    cells = pa.chunked_array([own])
+    again = restored(texts_of(cells, "a").chunk(0), own.type)
+    assert again.type == own.type
+    assert again.cast(pa.string()).equals(own.cast(pa.string()))  # a cell that is not a number equals no other
+
+
+def test_a_column_that_looks_whole_at_first_and_is_not_later(here, monkeypatch):
+    monkeypatch.setattr(verbatim, "_BLOCK", 64)
+    (here / "t.csv").write_text("n,g\n" + "1,\n" * 40 + "x,7\n")
+    back(here / "t.csv", trained("t.csv"), here / "back.csv")
+    assert (here / "back.csv").read_text() == (here / "t.csv").read_text()
+
+
+def test_a_single_column_may_have_lines_without_anything_but_not_for_its_name(here):
+    (here / "t.csv").write_text("a\n\n1\n\n2\n")
+    back(here / "t.csv", trained("t.csv"), here / "back.csv")
+    assert (here / "back.csv").read_text() == (here / "t.csv").read_text()
+    (here / "t.csv").write_text("\na\n1\n2\n")
+    back(here / "t.csv", trained("t.csv"), here / "back.csv")
+    assert (here / "back.csv").read_text() == '""\na\n1\n2\n'  # the line without anything is the name
+
+
+def test_text_that_is_none_is_refused_in_every_format(here):
+    offsets, cells = np.array([0, 1, 3], np.int32), b"a\xff\xe9"
+    bad = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(offsets), pa.py_buffer(cells)])
+    parquet.write_table(pa.table({"a": bad}), "t.parquet")
+    with pytest.raises(InputError, match="no text gives back"):
+        trained("t.parquet")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pa.array([10**15], pa.timestamp("s")),
+        pa.array([2**31 - 1], pa.int32()).cast(pa.date32()),
+        pa.array([0], pa.timestamp("us", "Nowhere/Here")),
+    ],
+)
+def test_times_that_have_no_text_are_kept_in_parquet_and_refused_in_csv(here, cells):
+    parquet.write_table(pa.table({"t": cells, "n": [1]}), "t.parquet")
+    cells = parquet.read_table("t.parquet")["t"].combine_chunks()  # Parquet has no seconds
+    schema = trained("t.parquet")
+    back(here / "t.parquet", schema, here / "back.parquet")
+    assert parquet.read_table("back.parquet")["t"].combine_chunks().equals(cells)
+    with pytest.raises(InputError, match=r"write \.parquet"):
+        back(here / "t.parquet", schema, here / "back.csv")
 
 
 @pytest.mark.parametrize("name", ["list<item: int64>", "timestamp[us, tz=", "decimal128(99, 1)", "x", "", "binary[3]"])
@@ -151,11 +194,11 @@ def test_a_row_that_does_not_fit_into_a_chunk_halves_it_or_is_refused(here, monk
     (here / "t.csv").write_text("a,b\n1,x\n2,y\n")
     schema = trained("t.csv")
     (here / "long.csv").write_text("a,b\n" + "".join(f"{place},{'z' * 40}{place}\n" for place in range(10)))
-    monkeypatch.setattr(exact, "REST_BYTES", 120)
+    monkeypatch.setattr(exact, "MAX_NOTES", 120)
     frames = back(here / "long.csv", schema, here / "back.csv")
     assert len(list(frames)) > 3
     assert (here / "back.csv").read_text() == (here / "long.csv").read_text()
-    monkeypatch.setattr(exact, "REST_BYTES", 20)
+    monkeypatch.setattr(exact, "MAX_NOTES", 20)
     with pytest.raises(InputError, match="fit into a chunk"):
         list(open_frames("long.csv", Request(schema=schema)))
 

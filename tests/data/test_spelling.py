@@ -121,6 +121,10 @@ def test_an_alphabet_survives_json(cells):
     [
         {"texts": ["a", "a"]},
         {"texts": [3]},
+        {"texts": ["\ud800"]},
+        {"texts": ["a" * 257]},
+        {"starts": [0], "bits": [10**19]},
+        {"starts": [0], "bits": [-1]},
         {"texts": list(map(str, range(300)))},
         {"decimals": 19},
         {"decimals": -1},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import lzma
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,7 +173,7 @@ def compared(values: np.ndarray | Sequence[np.ndarray]) -> Iterator[Row]:
         for layout, pictures in (("one by one", images), ("sheets", _sheets(images))):
             size = None if trouble else sum(len(encoder.encode(picture)) for picture in pictures)
             yield _row(encoder.name, layout, size, cells, trouble)
-    yield _row("xz", "raw stream", _xz_size(images), cells)
+    yield _row("xz", "raw stream", xz_size((np.ascontiguousarray(image).data for image in images), cells), cells)
 
 
 def _row(name: str, layout: str, size: int | None, cells: int, note: str | None = None) -> Row:
@@ -203,9 +203,8 @@ def _sheet(images: list[np.ndarray], across: int) -> np.ndarray:
     return sheet.reshape(down * height, across * width, channels)
 
 
-def _xz_size(images: list[np.ndarray]) -> int:
-    """Bytes of all cells in one xz stream, at its best."""
-    window = min(_WINDOW, max(4096, sum(image.size for image in images)))
-    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": window}
+def xz_size(pieces: Iterable[memoryview | bytes], size: int) -> int:
+    """Bytes of pieces of data, of so many bytes in all, in one xz stream at its best."""
+    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": min(_WINDOW, max(4096, size))}
     stream = lzma.LZMACompressor(filters=[best])
-    return sum(len(stream.compress(np.ascontiguousarray(image).data)) for image in images) + len(stream.flush())
+    return sum(len(stream.compress(piece)) for piece in pieces) + len(stream.flush())

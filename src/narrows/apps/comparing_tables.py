@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import gzip
 import io
-import lzma
 from collections.abc import Iterator
 
-from narrows.apps.comparing import Row
+from narrows.apps.comparing import Row, xz_size
 from narrows.data.exact import table_of_block
 from narrows.data.frames import Frames
 from narrows.data.schema import Schema
 from narrows.data.table_sinks import csv_lines, names_line
 
 MOST_BYTES = 2**28
-XZ = 9 | lzma.PRESET_EXTREME
 ZSTD = 19
 
 
 def as_csv(frames: Frames, schema: Schema) -> tuple[bytes, int]:
     """Write a table in the symbols of a model's columns as CSV, up to some 256 MiB of it; also say how many rows."""
-    pieces, rows, columns = [names_line(frames.form, schema)], 0, frames.form.columns or ()
+    text, rows, columns = io.BytesIO(), 0, frames.form.columns or ()
+    text.write(names_line(frames.form, schema))
     for block in frames:
-        pieces.append(csv_lines(table_of_block(schema, columns, block.values, block.rest)))
+        text.write(csv_lines(table_of_block(schema, columns, block.values, block.rest)))
         rows += len(block.values)
-        if sum(map(len, pieces)) > MOST_BYTES:
+        if text.tell() > MOST_BYTES:
             break
-    return b"".join(pieces), rows
+    return text.getvalue(), rows
 
 
 def compared_tables(text: bytes, header: bool, cells: int) -> Iterator[Row]:
@@ -50,7 +49,7 @@ def compared_tables(text: bytes, header: bool, cells: int) -> Iterator[Row]:
     for name, size in (
         ("CSV", len(text)),
         ("CSV, gzip", len(gzip.compress(text, 9))),
-        ("CSV, xz", len(lzma.compress(text, preset=XZ))),
+        ("CSV, xz", xz_size([text], len(text))),
         ("Parquet, zstd", parquet_size(text, header)),
     ):
         yield Row(name, "all rows", size, 8 * size / cells if cells else None)

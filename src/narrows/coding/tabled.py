@@ -69,6 +69,7 @@ class Categorical:
     def bits(self, params: NDArray[np.int32], symbols: NDArray[Any]) -> float:
         """Length of the code of symbols (m,)."""
         cumulative, rows = self._tables(params).cumulative, np.arange(len(symbols))
+        symbols = symbols.astype(np.int64)  # 255 + 1 is 0 among bytes
         return length(cumulative[rows, symbols + 1] - cumulative[rows, symbols])
 
     def _tables(self, params: NDArray[np.int32]) -> Tables:

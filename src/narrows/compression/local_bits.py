@@ -15,7 +15,7 @@ from narrows.coding.elementwise import Scale
 from narrows.coding.exact import STEP, IntegerNetwork
 from narrows.compression.compressor import Coded, Work
 from narrows.compression.latent import CODE_BITS, LatentCompressor, by_part, check_empty, networks_from, networks_of
-from narrows.compression.local import LocalCompressor, bits_of, push
+from narrows.compression.local import LocalCompressor, Ranges, bits_of, push
 from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.likelihoods.local import Local
@@ -91,6 +91,17 @@ class LocalBitsBack(LatentCompressor):
 
     def coded(self, values: np.ndarray, work: Work) -> Coded:
         """Code images (n, c, height, width), with or without codes."""
+        payload, ranges = self._shorter(values, work)
+        if ranges is None:
+            return Coded(payload, super().bound(values, work), values)
+        return Coded(payload, bits_of(ranges), values, LEFT_OUT)
+
+    def encode(self, values: np.ndarray, work: Work) -> bytes:
+        """Return the payload alone."""
+        return self._shorter(values, work)[0]
+
+    def _shorter(self, values: np.ndarray, work: Work) -> tuple[bytes, list[Ranges] | None]:
+        """The payload, and the ranges of all levels where it is the one without codes."""
         ranges = list(self.local.ranges(values, work, self.left_out(len(values), work)))
         stacks = [self.stack(len(values), work) for _ in range(2)]
         push(stacks[WITHOUT], ranges)
@@ -99,12 +110,8 @@ class LocalBitsBack(LatentCompressor):
             ans.push_uniform([mark], 1)
         without, with_codes = (ans.to_bytes() for ans in stacks)
         if PAYS * len(with_codes) >= (PAYS - 1) * len(without):
-            return Coded(without, bits_of(ranges), values, LEFT_OUT)
-        return Coded(with_codes, super().bound(values, work), values)
-
-    def encode(self, values: np.ndarray, work: Work) -> bytes:
-        """Return the payload alone."""
-        return self.coded(values, work).payload
+            return without, ranges
+        return with_codes, None
 
     def bound(self, values: np.ndarray, work: Work) -> float:
         """Bits that the model gives images (n, c, height, width) alone, with or without codes."""

@@ -112,8 +112,10 @@ class TableCompressor(LatentCompressor):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Weights of both networks, and what the columns hold, as bytes."""
-        told = json.dumps([column.to_json() for column in self.schema.columns or ()], separators=(",", ":"))
-        return {**super().arrays(), "columns.bytes": np.frombuffer(bz2.compress(told.encode()), np.int8)}
+        told = json.dumps([column.to_json() for column in self.schema.columns or ()], separators=(",", ":")).encode()
+        if len(told) > _MOST_BYTES:
+            raise InputError(f"the columns of the table take {len(told)} bytes to tell; leave some out (--ignore)")
+        return {**super().arrays(), "columns.bytes": np.frombuffer(bz2.compress(told), np.int8)}
 
     @classmethod
     def from_arrays(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
@@ -160,8 +162,8 @@ def _columns(kept: np.ndarray) -> tuple[Column, ...]:
         if not unpacker.eof:
             raise ValueError("it is cut short")
         columns = tuple(map(Column.from_json, told))
-        names = {column.name for column in columns if isinstance(column.name, str)}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        names = {column.name.encode() for column in columns}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"a codec does not say what its columns hold ({error}); export it again") from None
     if len(names) != len(columns) or any(column.alphabet is None for column in columns):
         raise InputError("a codec says in no known way what its columns hold; export it again")

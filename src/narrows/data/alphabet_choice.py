@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.data.alphabets import Alphabet
+from narrows.data.alphabets import LONGEST_TEXT, Alphabet
 from narrows.data.numerals import decimals_of, least_of, parsed
 
 if TYPE_CHECKING:
@@ -28,13 +28,16 @@ def alphabet_of(column: pa.ChunkedArray) -> Alphabet:
     column : pyarrow.ChunkedArray of strings
         Cells as they are written; null where one is empty.
     """
+    import pyarrow.compute as pc
+
     texts, counts = counted(column)
     rare = max(2, len(column) // _RARE)
     decimals = decimals_of(texts, counts)
     numbers, are = parsed(texts, decimals, least_of(texts, counts, decimals))
     order = np.lexsort((np.arange(len(texts)), -counts))  # the commonest first
     common = order[counts[order] >= rare]
-    words = [texts[int(place)].as_py() for place in common[~are[common]][:MOST_TEXTS]]
+    short = pc.less_equal(pc.binary_length(texts), LONGEST_TEXT).to_numpy(zero_copy_only=False)
+    words = [texts[int(place)].as_py() for place in common[~are[common] & short[common]][:MOST_TEXTS]]
     single = common[are[common]][:MOST_VALUES]
     others = are.copy()
     others[single] = False

@@ -15,6 +15,7 @@ from narrows.errors import InputError
 MOST_SYMBOLS = 256
 MOST_DECIMALS = 18
 LARGEST = 9 * 10**18  # of a number times its power of ten: fits into 64 bits
+LONGEST_TEXT = 256  # bytes
 EMPTY = "(empty)"
 _LISTS = ("texts", "values", "starts", "bits")
 
@@ -56,7 +57,7 @@ class Alphabet:
         """Check all that a file may bring."""
         whole = [self.decimals, *self.values, *self.starts, *self.bits]
         sound = (
-            all(text is None or isinstance(text, str) for text in self.texts)
+            all(text is None or (isinstance(text, str) and _fits(text)) for text in self.texts)
             and len(set(self.texts)) == len(self.texts)
             and all(type(number) is int and -LARGEST < number < LARGEST for number in whole)
             and 0 <= self.decimals <= MOST_DECIMALS
@@ -64,9 +65,13 @@ class Alphabet:
             and all(0 <= bits <= 64 for bits in self.bits)
             and list(self.values) == sorted(set(self.values))
         )
-        ends = [start + (1 << bits) for start, bits in zip(self.starts, self.bits, strict=False)]
-        if not sound or self.size > MOST_SYMBOLS or any(a > b for a, b in zip(ends, self.starts[1:], strict=False)):
+        if not sound or self.size > MOST_SYMBOLS or self._overlap:
             raise InputError("a column says in no known way what its symbols are; fetch the file again")
+
+    @property
+    def _overlap(self) -> bool:
+        ends = [start + (1 << bits) for start, bits in zip(self.starts, self.bits, strict=True)]
+        return any(end > start for end, start in zip(ends, self.starts[1:], strict=False))
 
     @property
     def size(self) -> int:
@@ -122,3 +127,11 @@ class Alphabet:
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; raises `InputError`, KeyError or TypeError for what is none."""
         return cls(decimals=record["decimals"], **{name: tuple(record[name]) for name in _LISTS})
+
+
+def _fits(text: str) -> bool:
+    """Whether a text is one that a file can hold, and short enough to be repeated in every row."""
+    try:
+        return len(text.encode()) <= LONGEST_TEXT
+    except UnicodeEncodeError:  # half a pair of surrogates, which JSON may bring
+        return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from narrows.coding.chunks import MAX_NOTES
 from narrows.data.alphabet_choice import alphabet_of
 from narrows.data.alphabets import MOST_DECIMALS
 from narrows.data.columns import Raw, matched, refuse_repeated
@@ -20,7 +21,7 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-REST_BYTES = 1 << 24  # of a block, as a chunk of a file bears
+TABLE_BYTES = 1 << 26  # of a block
 _FIRST_ROWS = 1 << 16
 
 
@@ -107,16 +108,19 @@ class Exact:
                 f"leave it out (--ignore), or train a model on such tables"
             )
 
+        def in_texts(part: pa.Table) -> pa.Table:
+            return _in_texts(part, own).rename_columns(list(wanted))
+
         def tables() -> Iterator[pa.Table]:
-            return (_in_texts(part, own).rename_columns(list(wanted)) for part in source.parts())
+            return map(in_texts, source.parts())
 
         first, total = None, 0
-        for part in tables():
+        for part in source.parts():
             first = part if first is None or not len(first) else first
             total += len(part)
         assert first is not None  # a source has one part at least
-        spelling = Spelling.of(schema.alphabets, first.slice(0, _FIRST_ROWS))
-        types = {field.name: str(kept_type(field.type)) for field in next(source.parts()).schema}
+        spelling = Spelling.of(schema.alphabets, in_texts(first.slice(0, _FIRST_ROWS)))
+        types = {field.name: str(kept_type(field.type)) for field in first.schema}
         places = [own.index(name) for name in names]
         columns = [Written(place, types[own[place]], spelling.least[place]) for place in places]
         return cls(schema, tuple(columns), source.header, total, tables)
@@ -212,10 +216,11 @@ def _in_parts(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def _blocks(spelling: Spelling, table: pa.Table) -> Iterator[tuple[np.ndarray, bytes]]:
     """A table in one block, or in several where it leaves too much open for one."""
-    symbols, rest = spelling.split(table)
-    if len(rest) > REST_BYTES:
+    # Large ones are cut before any work is done on them.
+    symbols, rest = (None, b"") if table.nbytes > TABLE_BYTES and len(table) > 1 else spelling.split(table)
+    if symbols is None or len(rest) > MAX_NOTES:
         if len(table) == 1:
-            raise InputError(f"a row holds {len(rest)} bytes of text, and {REST_BYTES} fit into a chunk; shorten it")
+            raise InputError(f"a row holds {len(rest)} bytes of text, and {MAX_NOTES} fit into a chunk; shorten it")
         half = len(table) // 2
         yield from _blocks(spelling, table.slice(0, half))
         yield from _blocks(spelling, table.slice(half))

@@ -31,9 +31,9 @@ def from_bits(row: bytes, bits: NDArray[np.int64]) -> NDArray[np.uint64]:
     total = int(ends[-1]) if len(ends) else 0
     if len(row) != -(-total // 8):
         raise damaged()
-    unpacked = np.unpackbits(np.frombuffer(row, np.uint8), count=total).astype(np.uint64)
+    unpacked = np.unpackbits(np.frombuffer(row, np.uint8), count=total)
     for bit, which, places in _bits(bits, ends):
-        numbers[which] |= unpacked[places] << np.uint64(bit)
+        numbers[which] |= unpacked[places].astype(np.uint64) << np.uint64(bit)
     return numbers
 
 

@@ -93,12 +93,22 @@ def load(name: str, split: str = "train") -> Loaded:
     InputError
         If there is no such set or split, or it is neither on disk nor to be had from the network.
     """
+    row = _row(name, split)
+    return Loaded(row.load(split), row.schema)
+
+
+def schema_of(name: str, split: str = "train") -> Schema:
+    """Return the schema of a named data set, which is not loaded; raises as `load` does for what there is not."""
+    return _row(name, split).schema
+
+
+def _row(name: str, split: str) -> _Row:
     if split not in SPLITS:
         raise InputError(f"the data set {short(name)} has no split {short(split)}; its splits are {listed(SPLITS)}")
     row = next((row for row in _ROWS if row.name == name), None)
     if row is None:
         raise InputError(f"no data set is named {short(name)}; there are {listed(names())}{nearest(name, names())}")
-    return Loaded(row.load(split), row.schema)
+    return row
 
 
 def _sample(split: str) -> Raw:

@@ -207,8 +207,8 @@ def located(text: str, request: Request) -> Located:
         if request.exact:
             raise _no_table(f"the named data set {short(name)}")
         refuse_options(request, frozenset({"split"}), f"the named data set {short(name)}")
-        found = named.load(name, split if colon else request.split)
-        return Located(lambda: found.examples, schema=found.schema)
+        part = split if colon else request.split
+        return Located(lambda: named.load(name, part).examples, schema=named.schema_of(name, part))
     at, key = _path_and_key(text)
     if not _exists(at):
         raise InputError(_not_found(text))

@@ -15,6 +15,8 @@ from narrows.data.frames import Form
 from narrows.data.schema import Schema
 from narrows.data.sink import Sink
 from narrows.data.verbatim import type_named
+from narrows.data.wording import brief
+from narrows.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,10 +77,24 @@ def csv_lines(table: pa.Table) -> bytes:
 
 
 def _printed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cells of any type as a person would write them; a span of time in its unit."""
-    import pyarrow as pa
+    """Cells of any type as a person would write them; a span of time in its unit.
 
-    return (column.cast(pa.int64()) if pa.types.is_duration(column.type) else column).cast(pa.string())
+    Raises
+    ------
+    InputError
+        If one is a time that no calendar has, or of a zone that this machine does not know.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = column.cast(pa.int64()) if pa.types.is_duration(column.type) else column
+    try:
+        texts = plain.cast(pa.string())
+        if pa.types.is_temporal(plain.type) and pc.any(pc.starts_with(texts, "<value out of range")).as_py():
+            raise pa.ArrowInvalid("a time that no calendar has")
+    except pa.ArrowInvalid as error:
+        raise InputError(f"cells of {plain.type} have no text ({brief(error)}); write .parquet or .arrow") from error
+    return texts
 
 
 def _quoted(column: pa.ChunkedArray) -> pa.ChunkedArray:

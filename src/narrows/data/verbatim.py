@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,15 @@ def of_text(path: Path, header: bool) -> Verbatim:
     import pyarrow as pa
 
     with as_said(path, header), _csv(path, header, {}) as reader:
+        alone = len(reader.schema.names) == 1
+    # A table of one column is looked at anew, for in it a line without anything is a row, or the first line.
+    with as_said(path, header), _csv(path, header, {}, alone) as reader:
         found = reader.schema.names
-        first = pa.Table.from_batches([batch for batch, _ in zip(reader, range(1), strict=False)], reader.schema)
+        first = pa.Table.from_batches(list(islice(reader, 1)), reader.schema)
     names = tuple(named(first, header, str(path)).column_names)
 
     def parts() -> Iterator[pa.Table]:
-        with as_said(path, header), _csv(path, header, dict.fromkeys(found, pa.string())) as reader:
+        with as_said(path, header), _csv(path, header, dict.fromkeys(found, pa.string()), alone) as reader:
             yield reader.schema.empty_table().rename_columns(names)
             for batch in reader:
                 yield pa.Table.from_batches([batch]).rename_columns(names)
@@ -68,13 +72,14 @@ def of_text(path: Path, header: bool) -> Verbatim:
 
 
 @contextmanager
-def _csv(path: Path, header: bool, types: Mapping[str, pa.DataType]) -> Iterator[csv.CSVStreamingReader]:
+def _csv(
+    path: Path, header: bool, types: Mapping[str, pa.DataType], alone: bool = False
+) -> Iterator[csv.CSVStreamingReader]:
     from pyarrow import csv
 
     reading = csv.ReadOptions(autogenerate_column_names=not header, block_size=_BLOCK, use_threads=False)
     # Among several columns a line without anything in it is no row; a single one may have an empty cell.
-    blank = len(types) != 1
-    parsing = csv.ParseOptions(delimiter=separator_of(path), newlines_in_values=True, ignore_empty_lines=blank)
+    parsing = csv.ParseOptions(delimiter=separator_of(path), newlines_in_values=True, ignore_empty_lines=not alone)
     typed = csv.ConvertOptions(
         column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
     )
@@ -160,14 +165,17 @@ def texts_of(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     import pyarrow as pa
 
     kind = kept_type(column.type)
-    column = column.cast(kind)
     texts = pa.chunked_array([], pa.string())
     try:
+        column.validate(full=True)  # the texts of a file may be of any bytes
+        column = column.cast(kind)
         whole = column.cast(_whole(kind)) if pa.types.is_temporal(kind) else column
         texts = whole.cast(pa.string())
         again = pa.chunked_array([restored(chunk, type_named(str(kind))) for chunk in texts.chunks], kind)
         # A cell that is not a number is not equal to itself.
         same = again.equals(column) or (pa.types.is_floating(kind) and again.cast(pa.string()).equals(texts))
+    except MemoryError:  # which is one of Arrow's too
+        raise
     except (pa.ArrowException, InputError):
         same = False
     if not same:
@@ -192,6 +200,8 @@ def restored(texts: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.nulls(len(texts), kind)
     try:
         return texts.cast(_whole(kind)).cast(kind) if pa.types.is_temporal(kind) else texts.cast(kind)
+    except MemoryError:
+        raise
     except pa.ArrowException as error:
         raise InputError(f"a chunk holds a cell that is no {kind} ({brief(error)}); fetch the file again") from error
 
