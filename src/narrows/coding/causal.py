@@ -254,7 +254,7 @@ class _Ready:
         weights, bias = self.last
         told = torch.addmm(bias, weights, h.clamp_(0, CEILING).floor_()).floor_()
         told[: self.network.components] += line  # of whole numbers one addition, which is rounded in one way
-        return told.T.to(torch.int32).contiguous().cpu().numpy()
+        return told.to(torch.int32).cpu().numpy().T
 
 
 def window(channel: int, channels: int, reach: int) -> list[Cell]:

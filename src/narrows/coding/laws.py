@@ -87,7 +87,7 @@ class LogisticMixture:
         if ans.compiled:
             from narrows.coding import compiled_laws
 
-            ans.run(compiled_laws.pop_mixture, params, self.symbols, *self._tables, symbols)
+            ans.run(compiled_laws.pop_mixture, _turned(params), self.symbols, *self._tables, symbols)
             return symbols
         return ans.pop_by(
             len(params),
@@ -104,13 +104,18 @@ class LogisticMixture:
             from narrows.coding import compiled_laws
 
             starts, freqs = np.empty(len(numbers), np.uint32), np.empty(len(numbers), np.uint32)
-            compiled_laws.mixture_ranges(params, numbers, self.symbols, *self._tables, starts, freqs)
+            compiled_laws.mixture_ranges(_turned(params), numbers, self.symbols, *self._tables, starts, freqs)
             return starts, freqs
         return plain_laws.mixture_ranges(params, numbers, self.symbols, *self._tables)
 
     def bits(self, params: NDArray[np.int32], symbols: NDArray[Any]) -> float:
         """Length of the code of symbols (m,): sum_i (16 - log2 f_i) bits."""
         return length(self.ranges(params, symbols)[1])
+
+
+def _turned(params: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Params (m, n_params) as (n_params, m), those of neighbouring symbols side by side; no copy if they are so."""
+    return np.ascontiguousarray(params.T)
 
 
 def length(freqs: NDArray[np.uint32]) -> float:
