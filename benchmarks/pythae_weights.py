@@ -111,7 +111,7 @@ def draws_taken(theirs: Any, images: Tensor, asked: int) -> tuple[float, int]:
 
 
 def by_seed(model: Model, values: Tensor, draws: int) -> list[Weighed]:
-    return [Weighed(*log_likelihood(model, values, draws, seed), draws) for seed in SEEDS]
+    return [log_likelihood(model, values, draws, seed) for seed in SEEDS]
 
 
 def cross_entropies(theirs: Any, model: Model, values: Tensor) -> dict[str, float]:

@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 from torch.distributions import Independent, Normal
 
 from narrows.data import Schema, infer_schema, read
-from narrows.distributions import divergence, sample
+from narrows.distributions import divergence
 from narrows.evaluate import evaluate
 from narrows.fit import fit
 from narrows.likelihoods import Bernoulli, Logistic
@@ -28,6 +28,7 @@ from narrows.model import Model
 from narrows.noise import Noise
 from narrows.plan import Plan
 from narrows.presets import choose
+from narrows.sampling import sample
 from narrows.tensors import tensor_of
 from narrows.values import Clock
 from record import record

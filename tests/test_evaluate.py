@@ -79,9 +79,9 @@ class LinearGaussian:
 def test_a_single_draw_gives_the_exact_likelihood_where_q_is_the_posterior():
     problem = LinearGaussian(orthogonal=True)
     for draws in (1, 3):
-        log_px, effective = log_likelihood(problem.fitted.model, torch.from_numpy(problem.rows), draws, 0)
-        np.testing.assert_allclose(log_px, problem.log_px, atol=2e-4)
-        np.testing.assert_allclose(effective, draws, rtol=1e-4)
+        found = log_likelihood(problem.fitted.model, torch.from_numpy(problem.rows), draws, 0)
+        np.testing.assert_allclose(found.log_px, problem.log_px, atol=2e-4)
+        np.testing.assert_allclose(found.effective, draws, rtol=1e-4)
     figures = evaluate(problem.fitted, torch.from_numpy(problem.rows), draws=3)
     assert figures.log_likelihood_nats == pytest.approx(problem.log_px.mean(), abs=1e-4)
     assert figures.log_likelihood_standard_error == pytest.approx(stats.sem(problem.log_px), rel=1e-3)
@@ -95,11 +95,11 @@ def test_many_draws_come_to_the_exact_likelihood(seed):
     problem = LinearGaussian(orthogonal=False, spread=1.2)
     values = torch.from_numpy(problem.rows)
     draws = 4000
-    log_px, effective = log_likelihood(problem.fitted.model, values, draws, seed)
+    found = log_likelihood(problem.fitted.model, values, draws, seed)
     # Delta method: the relative variance of a weight is draws / effective - 1.
-    error = np.sqrt((draws / effective.numpy() - 1) / draws)
+    error = np.sqrt((draws / found.effective.numpy() - 1) / draws)
     assert error.max() < 0.1
-    deviations = (log_px.numpy() - problem.log_px) / error
+    deviations = (found.log_px.numpy() - problem.log_px) / error
     assert np.abs(deviations).max() < 4
     assert 0.5 < np.sqrt(np.square(deviations).mean()) < 2
     assert abs(deviations.mean()) < 4 / math.sqrt(len(deviations))
@@ -120,7 +120,7 @@ def test_the_bound_closes_as_draws_grow_and_lies_above_the_elbo():
 def test_one_draw_is_the_elbo_in_expectation():
     problem = LinearGaussian(orthogonal=False, spread=1.2)
     values = torch.from_numpy(problem.rows)
-    single = np.array([log_likelihood(problem.fitted.model, values, 1, seed)[0].mean() for seed in range(100)])
+    single = np.array([log_likelihood(problem.fitted.model, values, 1, seed).mean for seed in range(100)])
     bounds = np.array([evaluate(problem.fitted, values, seed=seed).elbo_nats for seed in range(100)])
     assert abs(single.mean() - bounds.mean()) < 4 * math.hypot(stats.sem(single), stats.sem(bounds))
     assert stats.sem(single) < 0.03
@@ -141,7 +141,7 @@ def test_uses_exactly_the_draws_asked_for(preset, draws, monkeypatch):
 
     monkeypatch.setattr(importance, "sample", counting)
     monkeypatch.setattr(importance, "NUMBERS_AT_ONCE", 3 * 11 * COLUMNS)
-    log_px, effective = log_likelihood(model, values, draws, 0)
+    found = log_likelihood(model, values, draws, 0)
     assert [len(z) for z in drawn] == [3] * (draws // 3) + [draws % 3] * (draws % 3 > 0)
     z = torch.cat(drawn).numpy().astype("float64")
     batch = model.transform(values)
@@ -159,9 +159,9 @@ def test_uses_exactly_the_draws_asked_for(preset, draws, monkeypatch):
     sigma = float(model.likelihood.scale.detach())
     log_w = stats.norm(means, sigma).logpdf(batch.x.numpy()).sum(2) + log_p - log_q
     expected = logsumexp(log_w, 0) - math.log(draws) - np.log(model.transform.scale.numpy()).sum()
-    np.testing.assert_allclose(log_px, expected, atol=1e-4)
+    np.testing.assert_allclose(found.log_px, expected, atol=1e-4)
     weights = np.exp(log_w - log_w.max(0))
-    np.testing.assert_allclose(effective, weights.sum(0) ** 2 / np.square(weights).sum(0), rtol=1e-3)
+    np.testing.assert_allclose(found.effective, weights.sum(0) ** 2 / np.square(weights).sum(0), rtol=1e-3)
 
 
 @pytest.mark.parametrize("preset", ["autoencoder", "sparse", "vq"])
@@ -330,7 +330,7 @@ def test_missing_cells_enter_no_figure():
     fitted = fit(rows.numpy(), MIXED, "variational", {"network.width": 8, "latent.size": 2}, plan)
     model, gone = fitted.model, torch.full((1, 6), torch.nan)
     assert float(distortion_and_rate(model, gone, 0)[0]) == 0
-    weighed = log_likelihood(model, gone.expand(3, -1), 2000, 0)[0]
+    weighed = log_likelihood(model, gone.expand(3, -1), 2000, 0).log_px
     np.testing.assert_allclose(weighed, 0, atol=0.1)  # the log of an integral over nothing but codes
     figures = evaluate(fitted, rows)
     x = model.transform(rows).x

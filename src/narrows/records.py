@@ -33,8 +33,8 @@ class Evaluation:
         I_q(x; z), what a random code tells of which row it came from: too low on average for the law that the rows came
         from, and at most ln ``rows`` (of 2,000 rows at most).
     marginal_kl_nats : float or None
-        KL(q(z) || p(z)) of the codes of all rows together, the rest of the rate: too high by as much as the other is
-        too low.
+        KL(q(z) || p(z)) of the codes of these rows together, the rest of their rate: too high by as much as the other
+        is too low.
     elbo_nats, elbo_standard_error : float or None
         Minus their sum, a lower bound on log p(x), and its standard error over rows.
     bits_per_dim : float or None

@@ -12,7 +12,7 @@ DRAWS = 40
 
 
 def repeated(problem, values, seeds: int) -> list[Weighed]:
-    return [Weighed(*log_likelihood(problem.model, values, DRAWS, seed), DRAWS) for seed in range(seeds)]
+    return [log_likelihood(problem.model, values, DRAWS, seed) for seed in range(seeds)]
 
 
 def test_error_and_bias_are_those_of_many_repetitions(linear):

@@ -29,7 +29,7 @@ class Weighed:
     Parameters
     ----------
     log_px : Tensor, shape (n,)
-        In nats of the raw data.
+        In nats of the raw data, float64.
     effective : Tensor, shape (n,)
         Effective number of draws, (sum w)^2 / sum w^2.
     draws : int
@@ -77,17 +77,10 @@ def check_drawn(model: Model) -> None:
     )
 
 
-def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple[Tensor, Tensor]:
+def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> Weighed:
     """Importance-sampled log p(x) of each raw row, with exactly ``draws`` draws (Burda et al. 2016, eq. 8).
 
     log 1/k sum_i p(x, z_i) / q(z_i | x): a lower bound on average, which closes as k grows.
-
-    Returns
-    -------
-    log_px : Tensor, shape (n,)
-        In nats of the raw data, float64.
-    effective : Tensor, shape (n,)
-        Effective number of draws, (sum w)^2 / sum w^2.
     """
     noise = Noise(seed, model.device)
     numbers = math.prod(model.param_shape)
@@ -106,7 +99,7 @@ def log_likelihood(model: Model, values: Tensor, draws: int, seed: int) -> tuple
                 sums.append(_sums(log_w))
             parts.append(_mean_and_effective(torch.logsumexp(torch.stack(sums), 0), draws).cpu())
     log_px, effective = torch.cat(parts, 1)
-    return log_px + model.transform.log_dets(values), effective
+    return Weighed(log_px + model.transform.log_dets(values), effective, draws)
 
 
 def weigh(log_w: Tensor) -> Tensor:

@@ -35,8 +35,7 @@ def mutual_information(model: Model, values: Tensor, seed: int = 0) -> float:
     seed : int
         Of the draws.
     """
-    if len(values) > MOST_ROWS:
-        values = values[torch.linspace(0, len(values) - 1, MOST_ROWS, dtype=torch.float64).round().long()]
+    values = values[chosen(len(values))]
     noise = Noise(seed, model.device)
     with torch.inference_mode():
         chunks = values.split(ROWS_AT_ONCE)
@@ -48,6 +47,11 @@ def mutual_information(model: Model, values: Tensor, seed: int = 0) -> float:
             own.append(scores[place * ROWS_AT_ONCE :].diagonal())
             marginal = torch.logaddexp(marginal, scores.logsumexp(1))
         return float((torch.cat(own) - marginal).mean()) + math.log(len(z))
+
+
+def chosen(n: int) -> Tensor:
+    """Numbers of the rows that are looked at, of n: all, or an evenly spaced choice."""
+    return torch.linspace(0, n - 1, min(n, MOST_ROWS), dtype=torch.float64).round().long()
 
 
 def _posterior(model: Model, raw: Tensor) -> torch.distributions.Distribution:

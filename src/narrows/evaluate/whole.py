@@ -10,8 +10,8 @@ from torch import Tensor
 from narrows.errors import at_least
 from narrows.evaluate.annealing import CHAINS, Start, annealed, bidirectional
 from narrows.evaluate.bounds import distortion_and_rate, kl_by_unit
-from narrows.evaluate.importance import Weighed, check_drawn, log_likelihood
-from narrows.evaluate.information import mutual_information
+from narrows.evaluate.importance import check_drawn, log_likelihood
+from narrows.evaluate.information import chosen, mutual_information
 from narrows.evaluate.reconstruction import errors, observed_cells
 from narrows.inference import codes
 from narrows.model import Model
@@ -64,9 +64,10 @@ def evaluate(
     by_annealing = _annealing(model, values, ais, chains, ais_start, seed) if ais else {}
     distortion, rate = distortion_and_rate(model, values, seed)
     elbo = -(distortion + rate).double()
-    rate_nats = float(rate.double().mean())
     used = model.latent.used(codes(model, values)) if len(values) > 1 else None
     information = mutual_information(model, values, seed) if model.latent.random else None
+    # Of the same rows, or the difference of two samples would be in what is left.
+    rate_there = float(rate.double()[chosen(len(values))].mean())
     has_bound = model.latent.bounds
     return Evaluation(
         rows=len(values),
@@ -77,9 +78,10 @@ def evaluate(
         active_units=None if used is None else int(used.sum()),
         units=None if used is None else len(used),
         distortion_nats=float(distortion.double().mean()),
-        rate_nats=rate_nats,
+        rate_nats=float(rate.double().mean()),
         mutual_information_nats=information,
-        marginal_kl_nats=None if information is None else rate_nats - information,
+        # Of the same rows, or the difference of two samples would be in it.
+        marginal_kl_nats=None if information is None else rate_there - information,
         elbo_nats=float(elbo.mean()) if has_bound else None,
         elbo_standard_error=standard_error(elbo) if has_bound else None,
         bits_per_dim=_bits_per_dim(float(elbo.mean()), values) if has_bound else None,
@@ -93,7 +95,7 @@ def evaluate(
 
 def _importance(model: Model, values: Tensor, draws: int, seed: int) -> dict[str, Any]:
     """Figures of the importance-sampled log likelihood."""
-    weighed = Weighed(*log_likelihood(model, values, draws, seed), draws)
+    weighed = log_likelihood(model, values, draws, seed)
     return {
         "log_likelihood_nats": weighed.mean,
         "log_likelihood_standard_error": standard_error(weighed.log_px),
