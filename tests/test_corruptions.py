@@ -1,16 +1,21 @@
 """What the encoder gets to see. Rates are tested at 4.5 standard errors: 7e-6 a figure."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from scipy import stats
 
-from narrows.corruptions import Clean, Gaussian, Mask, SaltAndPepper
+from narrows.corruptions import BlindSpot, Clean, Gaussian, Mask, Poisson, Recorrupted, SaltAndPepper
 from narrows.data.mixed import MixedTransform
+from narrows.data.schema import Schema
 from narrows.data.specimens import MIXED, examples
+from narrows.data.transforms import Transform
 from narrows.errors import InputError
+from narrows.likelihoods.reals import Spherical
 from narrows.noise import Noise
+from narrows.presets import choose
 from narrows.values import Batch
 
 N, D = 500, 40
@@ -107,3 +112,109 @@ def test_a_mixed_table_has_no_extremes_to_set_cells_to():
 def test_settings_out_of_range_are_refused(kind, wrong):
     with pytest.raises(InputError, match=f"corruption.*was given as {wrong}"):
         kind(wrong)
+
+
+# --- In the unit of the raw data --------------------------------------------------------------------------------------
+
+
+def images(n=40, likelihood="gaussian"):
+    """Batches of random images of levels, channels of different scales, as they come to such a likelihood."""
+    schema = Schema((2, 9, 11), 0.0, 255.0, 1.0)
+    raw = Noise(0).uniform((n, 2, 9, 11), rows=0) * torch.tensor([250.0, 60.0])[:, None, None]
+    transform = Transform(schema, grid=likelihood != "gaussian")
+    transform.fit(raw.round())
+    return transform, transform(raw.round())
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
+def test_raw_noise_has_its_sigma_in_every_channel(likelihood):
+    transform, batch = images(likelihood=likelihood)
+    seen = Gaussian(25.0, raw=True)(batch, Noise(0)).seen
+    for channel in range(2):
+        added = ((seen - batch.seen) / transform.unit)[:, channel].flatten()
+        assert stats.kstest(added.numpy(), stats.norm(0, 25).cdf).pvalue > 1e-4
+
+
+def test_noise_of_unknown_strength_has_one_for_each_image():
+    transform, batch = images(400)
+    added = (Gaussian(5.0, widest=50.0, raw=True)(batch, Noise(0)).seen - batch.seen) / transform.unit
+    sigma = added.flatten(1).std(1)
+    # 198 cells tell each sigma within 5 %.
+    assert stats.kstest(sigma.numpy(), stats.uniform(5, 45).cdf).pvalue > 1e-4
+    assert torch.equal(Gaussian(5.0, widest=5.0)(batch, Noise(0)).seen, Gaussian(5.0)(batch, Noise(0)).seen)
+    with pytest.raises(InputError, match=r"corruption\.widest"):
+        Gaussian(1.0, widest=0.5)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
+def test_counted_light_has_the_law_of_poisson(likelihood):
+    schema = Schema((1, 50, 50), 0.0, 255.0, 1.0)
+    raw = torch.tensor([0.0, 51.0, 255.0])[:, None, None, None].expand(-1, 1, 50, 50)
+    transform = Transform(schema, grid=likelihood != "gaussian")
+    transform.fit(raw)
+    batch = transform(raw)
+    seen = Poisson(20.0)(batch, Noise(0)).seen
+    counts = ((seen - batch.low) / (batch.high - batch.low) * 20).flatten(1)
+    torch.testing.assert_close(counts, counts.round(), atol=1e-3, rtol=0)
+    assert not counts[0].round().any()
+    for row, mean in ((1, 4), (2, 20)):
+        assert abs(float(counts[row].mean()) - mean) < 4.5 * math.sqrt(mean / 2500)
+        assert abs(float(counts[row].var()) / mean - 1) < 4.5 * math.sqrt((2 + 1 / mean) / 2500)
+
+
+# --- From noisy examples alone ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reach", [1, 3])
+def test_a_blind_spot_is_scored_and_shows_one_near_it(reach):
+    _, batch = images(60)
+    out = BlindSpot(0.2, reach)(batch, Noise(0))
+    hidden = out.scored[:, :1]
+    assert torch.equal(hidden.expand(batch.seen.shape), out.scored)
+    assert abs(hidden.float().mean().item() - 0.2) < 4.5 * math.sqrt(0.16 / hidden.numel())
+    assert torch.equal(out.seen.where(~out.scored, 0.0), batch.seen.where(~out.scored, 0.0))
+    padded = torch.nn.functional.pad(batch.seen, (reach,) * 4, mode="reflect")
+    for n, _, row, column in hidden.nonzero()[:200]:
+        window = padded[n, :, row : row + 2 * reach + 1, column : column + 2 * reach + 1].flatten(1)
+        same = (window == out.seen[n, :, row, column, None]).all(0)
+        assert same.any()
+        assert not same[window.shape[1] // 2] or same.sum() > 1
+
+
+def test_the_best_blind_guess_of_noisy_pixels_is_that_of_clean_ones():
+    """A blind spot's prediction has no part of the pixel's own noise in it."""
+    noise = Noise(0).normal((200, 1, 8, 8), rows=0)
+    out = BlindSpot(0.3)(Batch(noise, noise), Noise(1))
+    shown, own = out.seen[out.scored], noise[out.scored]
+    assert abs(float((shown * own).mean())) < 4.5 / math.sqrt(len(own))
+
+
+def test_recorrupted_parts_have_independent_noise_and_the_mean_of_the_image():
+    transform, batch = images(200)
+    noisy = Gaussian(25.0, raw=True)(batch, Noise(0)).seen
+    out = Recorrupted(25.0, alpha=0.5, raw=True)(dataclasses.replace(batch, x=noisy, seen=noisy), Noise(1))
+    one, other = ((part - batch.seen) / transform.unit / 25 for part in (out.seen, out.x))
+    cells = one.numel()
+    assert abs(float(one.mean())) < 4.5 * math.sqrt(1.25 / cells)
+    assert abs(float(other.mean())) < 4.5 * math.sqrt(5 / cells)
+    assert abs(float(one.var()) / 1.25 - 1) < 4.5 * math.sqrt(2 / cells)
+    assert abs(float(other.var()) / 5 - 1) < 4.5 * math.sqrt(2 / cells)
+    assert abs(float((one * other).mean())) < 4.5 * math.sqrt(1.25 * 5 / cells)
+
+
+def test_what_scores_no_single_pixels_is_refused():
+    schema = Schema((1, 8, 8), 0.0, 255.0, 1.0)
+    for kind in ("blind-spot", "recorrupted"):
+        with pytest.raises(InputError, match="take likelihood=gaussian"):
+            choose("autoencoder", schema, {"corruption": kind, "likelihood": "logistic"})
+        choose("autoencoder", schema, {"corruption": kind, "likelihood": "gaussian"})
+    with pytest.raises(InputError, match="take corruption=mask"):
+        choose("autoencoder", Schema((6,), 0.0, 1.0), {"corruption": "blind-spot"})
+
+
+def test_scored_cells_count_as_if_alone():
+    p = Spherical(torch.zeros(2, 3, 4), torch.tensor(0.7))
+    x, scored = Noise(0).normal((3, 4), rows=0), Noise(1).uniform((3, 4), rows=0) < 0.5
+    expected = (stats.norm(0, 0.7).logpdf(x.numpy()) * scored.numpy()).sum(1)
+    torch.testing.assert_close(p.log_prob_of(x, scored), torch.tensor(expected).float().expand(2, 3))
+    torch.testing.assert_close(p.log_prob_of(x, torch.ones_like(scored)), p.log_prob(x))

@@ -95,15 +95,25 @@ def variants(kind: type[Part]) -> list[Part]:
 def completions(given: dict[str, list[Part]], schema: Schema) -> Iterator[Recipe]:
     """Recipes with a part of those given for an axis, and a variant of any kind on the other axes.
 
-    Parts that refuse such data are left out where there are others, and end the search where there are none.
+    Parts that refuse such data are left out where there are others, and end the search where there are none. So are
+    those that no part given goes with.
     """
     takers, refused = [], False
     for axis in AXES:
         parts = given.get(axis) or [part for kind in kinds(axis).values() for part in variants(kind)]
-        takers.append([part for part in parts if not part.refuses(schema)] or parts[:1])
-        refused = refused or bool(takers[-1][0].refuses(schema))
+        parts = [part for part in parts if not part.refuses(schema)] or parts[:1]
+        refused = refused or bool(parts[0].refuses(schema))
+        for others in given.values():
+            parts = [part for part in parts if not all(_apart(part, other) for other in others)] or parts
+        takers.append(parts)
     for chosen in itertools.islice(itertools.product(*takers), 1 if refused else None):
         yield Recipe(*chosen)  # type: ignore[arg-type]
+
+
+def _apart(one: Part, other: Part) -> bool:
+    """Whether one of two parts refuses the other."""
+    pairs = ((one, other), (other, one))
+    return any(getattr(part, f"refuses_{beside.axis}", lambda _: None)(beside) for part, beside in pairs)
 
 
 def models(kind: type[Part]) -> Iterator[tuple[Model, Example]]:

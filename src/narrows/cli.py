@@ -36,6 +36,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "decompress": ("decompress", "decompress"),
     "inspect": ("decompress", "inspect"),
     "export": ("export", "export"),
+    "denoise": ("denoise", "denoise"),
     "impute": ("impute", "impute"),
     "detect": ("detect", "detect"),
     "stream": ("stream", "stream"),

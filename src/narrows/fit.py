@@ -225,7 +225,8 @@ def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
             targets = (transform(raw.cpu()).x for raw in training.chunks(ROWS_AT_ONCE, stride))
             return fit_typical(targets, transform.is_symbol)
         chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
-        return fit_baseline(chunks, model.latent.size)
+        # Components as many as cells tell all, and nothing of a code that is no code.
+        return fit_baseline(chunks, 0 if model.latent.whole else model.latent.size)
 
 
 def _identity(plan: Plan, model: Model, fingerprint: str) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Recipe:
         sentences.append(self.network.refuses_likelihood(self.likelihood))
         sentences.append(self.likelihood.refuses_latent(self.latent))
         sentences.append(self.corruption.refuses_latent(self.latent))
+        sentences.append(self.corruption.refuses_likelihood(self.likelihood))
         sentences.append(self.objective.refuses_latent(self.latent))
         sentences.append(self.gradient.refuses_pair(self.latent, self.objective))
         return (sentence for sentence in sentences if sentence)
@@ -190,7 +191,9 @@ class Model(nn.Module):
         if estimated:
             p = self.likelihood.estimated(p, noise)
         with self._matrices() if self.likelihood.matrices else nullcontext():
-            return Terms(p.log_prob(batch.x), z, scoring, prior, told)
+            scored = batch.scored
+            log_px = p.log_prob(batch.x) if scored is None else p.log_prob_of(batch.x, scored)  # type: ignore[attr-defined]
+            return Terms(log_px, z, scoring, prior, told)
 
     def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.

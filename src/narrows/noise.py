@@ -35,6 +35,10 @@ class Noise:
         """Uniform draws on [0, 1) of ``shape``, in which axis ``rows`` counts the examples."""
         return self._spread(torch.rand, shape, rows)
 
+    def poisson(self, mean: Tensor) -> Tensor:
+        """Counts of these means; each is a draw of its own, also where others are shared."""
+        return torch.poisson(mean, generator=self.generator)
+
     def _spread(self, draw: Callable[..., Tensor], shape: Sequence[int], rows: int) -> Tensor:
         if not self.shared:
             return draw(shape, generator=self.generator, device=self.generator.device)

@@ -60,6 +60,17 @@ PRESETS: Mapping[str, Preset] = {
             {"corruption": {"kind": "gaussian", "sigma": 0.3}},
         ),
         Preset(
+            "denoiser",
+            "noise taken out of images of any size: no code, so no detail need pass through one",
+            "Ronneberger et al. 2015; Zhang et al. 2021",
+            {
+                "network": "u-net",
+                "latent": "whole",
+                "likelihood": "gaussian",
+                "corruption": {"kind": "gaussian", "sigma": 0.0, "widest": 1.0},
+            },
+        ),
+        Preset(
             "sparse",
             "many units of which few are on: features one can name",
             "Makhzani and Frey 2014",

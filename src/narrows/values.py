@@ -31,6 +31,12 @@ class Batch:
     whole : Tensor, shape (n, f), optional
         Where only hidden cells are scored: what is seen when nothing is hidden. The posterior is told of that, and
         ``seen`` gives the prior.
+    scored : Tensor, shape (n, x), optional
+        Which cells alone are scored.
+    unit : Tensor or float
+        What one unit of the raw data is in what is seen, broadcastable to it; not of a mixed table.
+    low, high : Tensor, optional
+        Where the lowest and the highest raw value lie in what is seen, broadcastable to it, if there are such.
     """
 
     x: Tensor
@@ -38,6 +44,10 @@ class Batch:
     owner: Tensor | None = None
     blank: Tensor | None = None
     whole: Tensor | None = None
+    scored: Tensor | None = None
+    unit: Tensor | float = 1.0
+    low: Tensor | None = None
+    high: Tensor | None = None
 
     def hide(self, hidden: Tensor) -> Batch:
         """Hide cells, a mask (n, x), from the encoder: they become 0, the mean; in a mixed table they are missing."""

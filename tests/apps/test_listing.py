@@ -26,7 +26,7 @@ def test_parts_are_one_line_each_off_a_terminal(done):
 
 
 def test_every_listed_choice_is_one_that_set_takes(here, done):
-    only_some = ("convolutional", "imputing", "compressor", "compressor-fast", "compressor-table", "lossy")
+    only_some = ("convolutional", "denoiser", "imputing", "compressor", "compressor-fast", "compressor-table", "lossy")
     for row in json.loads(done("presets", "--json")):
         assert row["preset"] in {**PRESETS, **DETECTORS}
         assert row["take it for"]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from narrows.data.dataset import Dataset
     from narrows.data.frames import Frames
     from narrows.data.schema import Schema
+    from narrows.data.sources import Request
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Reading:
     column : tuple of str, optional
         What a column of a table holds, NAME=KIND, where it is not what its cells suggest: numeric, count, binary,
         category or ignore; give the option once for each. A column that would be left out comes back so.
+    tile : int, optional
+        Cut images into squares of this side, each half over the next; they may then be of different sizes.
     """
 
     key: str | None = None
@@ -37,12 +40,13 @@ class Reading:
     ignore: tuple[str, ...] = ()
     no_header: bool = False
     column: tuple[str, ...] | None = None
+    tile: int | None = None
 
     def check(self, data: str) -> None:
         """Raise `InputError` if there is no such file or data set, before anything large is imported."""
-        from narrows.data.sources import Request, located
+        from narrows.data.sources import located
 
-        located(data, Request(self.key, self.label, self.ignore, not self.no_header))
+        located(data, self.request())
 
     def read(
         self,
@@ -67,16 +71,23 @@ class Reading:
             schema=schema,
             keep_constants=keep_constants,
             symbols=symbols,
+            tile=self.tile,
+        )
+
+    def request(self, schema: Schema | None = None) -> Request:
+        """What is asked of a reader of examples that a trained model's ``schema`` has."""
+        from narrows.data.sources import Request
+
+        kinds = _kinds(self.column or ())
+        return Request(
+            self.key, self.label, self.ignore, not self.no_header, kinds=kinds, schema=schema, tile=self.tile
         )
 
     def frames(self, data: str, schema: Schema | None = None, cells: int | None = None) -> Frames:
         """Open ``data`` to be read in blocks of so many cells, as a trained model's ``schema`` has them."""
         from narrows.data.frames import CELLS, open_frames
-        from narrows.data.sources import Request
 
-        kinds = _kinds(self.column or ())
-        request = Request(self.key, self.label, self.ignore, not self.no_header, "train", kinds, schema)
-        return open_frames(data, request, cells or CELLS)
+        return open_frames(data, self.request(schema), cells or CELLS)
 
 
 def _kinds(choices: tuple[str, ...]) -> dict[str, str]:

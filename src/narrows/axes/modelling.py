@@ -17,7 +17,15 @@ from narrows.values import Batch, Finding
 
 
 class Network(Part, axis="network"):
-    """The shape of function on both sides of the code."""
+    """The shape of function on both sides of the code.
+
+    Attributes
+    ----------
+    around : bool
+        Whether what is seen goes around the code: see `narrows.networks.around`.
+    """
+
+    around: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, shape: tuple[int, ...], features: int, code: int, outputs: int) -> None:
@@ -62,6 +70,8 @@ class Network(Part, axis="network"):
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why this network cannot give such codes; None if it can."""
+        if latent.whole:
+            return f"network {self.kind} makes codes, and latent whole is none; take network=u-net, or latent=point"
         if latent.size:
             return None
         return f"network {self.kind} gives codes, and latent {latent.kind} has none; take network=none, or latent=point"
@@ -82,9 +92,9 @@ class Latent(Part, axis="latent"):
         Numbers the encoder gives for each example.
     prior : callable
         (n, device) -> p(z), repeated for n examples; a method, or a part of its own.
-    random, discrete, full : bool
+    random, discrete, full, whole : bool
         Whether codes are drawn; whether they are drawn from a discrete set; whether the encoder gives the numbers of
-        a `FullNormal`.
+        a `FullNormal`; whether a code is all that is seen.
     """
 
     size: int
@@ -92,6 +102,7 @@ class Latent(Part, axis="latent"):
     random: ClassVar[bool] = False
     discrete: ClassVar[bool] = False
     full: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
     remedy: ClassVar[str] = "take a smaller latent.size, or train longer"
 
     @property
@@ -168,11 +179,14 @@ class Likelihood(Part, axis="likelihood"):
         How many times faster than the network's an adaptive optimizer moves parameters of the likelihood's own.
     matrices : bool
         Whether it multiplies matrices, which training may then do in bfloat16, as those of the network.
+    cellwise : bool
+        Whether its p(x | z) offers ``log_prob_of(x, scored)``, the nats of some cells alone.
     """
 
     grid: ClassVar[bool] = True
     pace: ClassVar[float] = 1.0
     matrices: ClassVar[bool] = False
+    cellwise: ClassVar[bool] = False
     n_params: int = 1
 
     def refuses(self, schema: Schema) -> str | None:
@@ -184,7 +198,7 @@ class Likelihood(Part, axis="likelihood"):
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why such codes are of no use to this likelihood; None if they are."""
-        if self.n_params or not latent.size:
+        if self.n_params or not (latent.size or latent.whole):
             return None
         return (
             f"likelihood {self.kind} is told nothing by a code, and latent {latent.kind} has one; take latent=none and "
@@ -243,6 +257,10 @@ class Corruption(Part, axis="corruption"):
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why such codes do not learn what they must under it; None if they do."""
+        return None
+
+    def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
+        """Return a sentence that says why this likelihood cannot score what it leaves to score; None if it can."""
         return None
 
     @abstractmethod

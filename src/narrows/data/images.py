@@ -183,29 +183,31 @@ def _some(entries: list[_Entry], path: Path) -> list[_Entry]:
 def _stacked(entries: list[_Entry], source: str) -> np.ndarray:
     """Decode all images into one array, whose size the first one tells."""
     first = _decoded(entries[0])
-    shape, mode = first.shape, _mode_of(first)
+    shape, mode = first.shape, mode_of(first)
     refuse_bomb(first.nbytes * len(entries), sum(entry.size for entry in entries), source)
     stack = np.empty((len(entries), *shape), first.dtype)
     stack[0] = first
     for place, entry in enumerate(entries[1:], start=1):
         image = _decoded(entry)
-        if image.shape[:2] != shape[:2] or _mode_of(image) != mode:
+        if image.shape[:2] != shape[:2] or mode_of(image) != mode:
             raise InputError(
-                f"the images in {short(source)} differ: {short(entry.name)} is {_described(image)} and "
-                f"{short(entries[0].name)} is {_described(first)}; bring all to one size and mode"
+                f"the images in {short(source)} differ: {short(entry.name)} is {described(image)} and "
+                f"{short(entries[0].name)} is {described(first)}; bring all to one size and mode"
             )
         stack[place] = image
     return stack
 
 
-def _mode_of(image: np.ndarray) -> str:
+def mode_of(image: np.ndarray) -> str:
+    """Pillow's name of the mode of decoded pixels."""
     if image.ndim == 2:
         return "L" if image.dtype == np.uint8 else "I;16"
     return "RGB" if image.shape[2] == 3 else "RGBA"
 
 
-def _described(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]} {_SPOKEN[_mode_of(image)]}"
+def described(image: np.ndarray) -> str:
+    """Size and mode of decoded pixels, for a person."""
+    return f"{image.shape[1]}x{image.shape[0]} {_SPOKEN[mode_of(image)]}"
 
 
 def _decoded(entry: _Entry) -> np.ndarray:

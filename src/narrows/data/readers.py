@@ -28,6 +28,7 @@ def read(
     split: str = "train",
     keep_constants: bool = False,
     symbols: bool = False,
+    tile: int | None = None,
 ) -> Dataset:
     """Read a data set.
 
@@ -61,6 +62,8 @@ def read(
     symbols : bool
         Whether a table is read as symbols that stand for its cells as they are written, so that no column is left out
         and each cell can come back as it was.
+    tile : int, optional
+        Side of squares into which images are cut, which then may be of different sizes; each is half over the next.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def read(
         If there is no such source, or it is damaged, holds what no model takes, or does not fit.
     """
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    request = Request(key, label, ignored, header, split, kinds or {}, schema, keep_constants, symbols)
+    request = Request(key, label, ignored, header, split, kinds or {}, schema, keep_constants, symbols, tile)
     try:
         if isinstance(source, (str, os.PathLike)):
             found = located(os.fspath(source), request)

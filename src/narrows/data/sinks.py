@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
@@ -50,7 +51,36 @@ def sink(output: Path, form: Form, schema: Schema) -> Iterator[Sink]:
     InputError
         If the output cannot be written, or cannot hold such examples.
     """
-    chosen = _sink_for(output, form, schema)
+    with _opened(_sink_for(output, form, schema), output, form, schema) as writer:
+        yield writer
+
+
+@contextmanager
+def picture_sink(output: Path, kind: str) -> Iterator[PictureSink]:
+    """Open a folder, a ``.zip`` or a ``.png`` file for encoded images; it is there when the block ends well.
+
+    Parameters
+    ----------
+    output : Path
+        Its suffix chooses.
+    kind : {"folder", "zip", "image"}
+        What held the images.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another one, or the output cannot be written.
+    """
+    chosen = _of_suffix(output, _PICTURES)
+    with _opened(chosen, output, Form(kind), Schema((1, 1, 1), 0.0, 255.0, 1.0, "hw")) as writer:
+        yield writer
+
+
+S = TypeVar("S", bound=Sink)
+
+
+@contextmanager
+def _opened(chosen: type[S], output: Path, form: Form, schema: Schema) -> Iterator[S]:
     with chosen.place(output) as path, ExitStack() as files:
         writer = chosen(path, form, schema, files)
         yield writer
@@ -92,7 +122,7 @@ class _Array(Sink):
         npy.write_array_header_1_0(self._file, header)
 
 
-class _Pictures(Sink, ABC):
+class PictureSink(Sink, ABC):
     """Images as PNG files."""
 
     def __init__(self, path: Path, form: Form, schema: Schema, files: ExitStack) -> None:
@@ -102,27 +132,29 @@ class _Pictures(Sink, ABC):
             raise InputError(f"{schema.describe()} are no PNG files, which hold 0 to 255; write an .npy file")
 
     def add(self, values: np.ndarray, names: tuple[str, ...] | None = None, rest: bytes = b"") -> None:
+        """Encode images, and write them."""
         if values.shape[1] not in _CHANNELS:
             raise InputError(f"images of {values.shape[1]} channels are no PNG files, which have 1, 3 or 4; write .npy")
         pixels = np.moveaxis(self._grid.values(values, np.dtype(np.uint8)), 1, 3)
         for place, image in enumerate(pixels):
-            self.put(_png(image), None if names is None else names[place])
+            self.put(encoded(image), None if names is None else names[place])
 
     @abstractmethod
     def put(self, png: bytes, name: str | None) -> None:
         """Write an encoded image, under the name that it had, if any."""
 
 
-def _png(image: np.ndarray) -> bytes:
-    """Encode an image (height, width, channels)."""
+def encoded(image: np.ndarray) -> bytes:
+    """A PNG file of an image (height, width, channels) or (height, width), of bytes, or grey of 16 bits."""
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)).save(stream, "PNG")
+    grey = image.ndim == 3 and image.shape[2] == 1
+    Image.fromarray(np.ascontiguousarray(image[:, :, 0] if grey else image)).save(stream, "PNG")
     return stream.getvalue()
 
 
-class _Picture(_Pictures):
+class _Picture(PictureSink):
     """A single PNG file."""
 
     _full = False
@@ -141,7 +173,7 @@ class _Picture(_Pictures):
             raise InputError("there is no image to write into a .png file; write an .npy file")
 
 
-class _Named(_Pictures, ABC):
+class _Named(PictureSink, ABC):
     """Many PNG files under the names that the images had, as far as names are fit for files and differ."""
 
     def __init__(self, path: Path, form: Form, schema: Schema, files: ExitStack) -> None:
@@ -238,13 +270,19 @@ class _Table(Sink):
 
 
 _ROWS: Mapping[str, type[Sink]] = dict.fromkeys(TABLE_WRITERS, _Table)
-_IMAGES: Mapping[str, type[Sink]] = {".npy": _Array, ".zip": _Zip, ".png": _Picture, "": _Folder}
+_PICTURES: Mapping[str, type[PictureSink]] = {".zip": _Zip, ".png": _Picture, "": _Folder}
+_IMAGES: Mapping[str, type[Sink]] = {".npy": _Array, **_PICTURES}
 
 
 def _sink_for(output: Path, form: Form, schema: Schema) -> type[Sink]:
     """What writes such a file of such examples."""
     rows: Mapping[str, type[Sink]] = _ROWS if schema.columns is not None else {".npy": _Array, **_ROWS}
     allowed = _IMAGES if schema.is_image else rows if form.columns is None else EXACT
+    return _of_suffix(output, allowed)
+
+
+def _of_suffix(output: Path, allowed: Mapping[str, type[S]]) -> type[S]:
+    """What writes files of such a name."""
     suffix = output.suffix.lower()
     if suffix not in allowed:
         spoken = [suffix or "no suffix, for a folder of images" for suffix in allowed]

@@ -16,10 +16,11 @@ from narrows.data.exact import exact_raw
 from narrows.data.idx import is_idx, open_idx, read_idx
 from narrows.data.images import SUFFIXES, Pictures, folder_of_images, one_image, zip_of_images
 from narrows.data.schema import Schema
+from narrows.data.squares import squares
 from narrows.data.stored import Stored
 from narrows.data.verbatim import Verbatim
 from narrows.data.wording import listed, nearest, short
-from narrows.errors import InputError
+from narrows.errors import InputError, at_least
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,11 +45,14 @@ class Request:
     schema: Schema | None = None
     keep_constants: bool = False
     symbols: bool = False
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         """Check what stands for itself."""
         if self.exact and self.kinds:
             raise InputError("kinds of columns were given, and cells are kept as they are written; leave them out")
+        if self.tile is not None:
+            at_least("tile", self.tile, 2)
         if self.split not in named.SPLITS:
             raise InputError(f"unknown split {short(self.split)}; allowed are {listed(named.SPLITS)}")
         if self.kinds and self.schema is not None:
@@ -74,6 +78,7 @@ class Request:
             "ignore": self.ignore,
             "header": not self.header,
             "column": self.kinds,
+            "tile": self.tile,
         }
         return {name for name, value in given.items() if value} | ({"split"} if self.split != "train" else set())
 
@@ -154,21 +159,26 @@ def in_columns(table: pa.Table, request: Request, what: str) -> Raw:
 
 
 def _images(pictures: Callable[[Path], Pictures]) -> Callable[[Path, Request], Raw]:
-    return lambda path, _: Raw(pictures(path).stacked())
+    def read(path: Path, request: Request) -> Raw:
+        found = pictures(path)
+        return Raw(found.stacked() if request.tile is None else squares(found, request.tile))
+
+    return read
 
 
 def _whole(read: Callable[[Path], pa.Table]) -> Callable[[Path, Request], Verbatim]:
     return lambda path, _: verbatim.of_table(read(path))
 
 
+TILED = frozenset({"tile"})
 COLUMN_OPTIONS = frozenset({"label", "ignore", "column"})
 _IDX = _Format("an IDX file", (), lambda path, _: Raw(read_idx(path)), open=open_idx)
-_FOLDER = _Format("a folder of images", (), _images(folder_of_images), open=folder_of_images)
+_FOLDER = _Format("a folder of images", (), _images(folder_of_images), TILED, open=folder_of_images)
 _FORMATS = (
     _Format("a NumPy array", (".npy",), lambda path, _: Raw(arrays.read_npy(path)), open=arrays.open_npy),
     _Format("a NumPy archive", (".npz",), _npz, frozenset({"key", "label", "split"})),
-    _Format("a zip file of images", (".zip",), _images(zip_of_images), open=zip_of_images),
-    _Format("an image", SUFFIXES, _images(one_image), open=one_image),
+    _Format("a zip file of images", (".zip",), _images(zip_of_images), TILED, open=zip_of_images),
+    _Format("an image", SUFFIXES, _images(one_image), TILED, open=one_image),
     _Format(
         "a table of text",
         (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"),
@@ -269,6 +279,7 @@ def refuse_options(request: Request, allowed: frozenset[str], what: str) -> None
             "header": "header is for tables of text",
             "column": "column says what a column of a table holds",
             "split": "split is for named data sets",
+            "tile": "tile cuts images of a folder or a zip file",
         }[unheeded[0]]
         raise InputError(f"{unheeded[0]} was given for {what}; {meaning}: leave it out")
 

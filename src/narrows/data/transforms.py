@@ -49,6 +49,9 @@ class Transform(nn.Module):
     scale: Tensor
     gain: Tensor
     offset: Tensor
+    unit: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, schema: Schema, *, grid: bool, binarize: Binarize = "none") -> None:
         super().__init__()
@@ -65,6 +68,9 @@ class Transform(nn.Module):
         # What standardising multiplies by and adds, kept beside shift and scale for speed.
         self.register_buffer("gain", torch.ones(self.stat_shape), persistent=False)
         self.register_buffer("offset", torch.zeros(self.stat_shape), persistent=False)
+        # One unit of the raw data, its lowest value and its highest, in what is seen.
+        for name in ("unit", "low", "high"):
+            self.register_buffer(name, torch.zeros(self.stat_shape), persistent=False)
         self.register_load_state_dict_post_hook(_prepare)
 
     @property
@@ -108,10 +114,14 @@ class Transform(nn.Module):
         if self.grid:
             x = self._on_grid(raw, noise)
             # One pass over the values; indices on a grid are small enough for the products to be exact enough.
-            return Batch(x, torch.addcmul(self.offset, x, self.gain))
+            return self._batch(x, torch.addcmul(self.offset, x, self.gain))
         value = raw.to(self.scale.dtype) if self._as_given else self._on_grid(raw, noise)
         x = (value - self.shift) / self.scale
-        return Batch(x, x)
+        return self._batch(x, x)
+
+    def _batch(self, x: Tensor, seen: Tensor) -> Batch:
+        ends = bool(self.modelled.levels)
+        return Batch(x, seen, unit=self.unit, low=self.low if ends else None, high=self.high if ends else None)
 
     def inverse(self, x: Tensor) -> Tensor:
         """Target unit -> raw unit, for example for the mean of p(x | z)."""
@@ -176,6 +186,11 @@ class Transform(nn.Module):
 
 
 def _prepare(transform: Transform, loaded: object = None) -> None:
-    """Bring gain and offset up to shift and scale; the second argument is what torch tells after loading."""
+    """Bring what follows from shift and scale up to them; the second argument is what torch tells after loading."""
     transform.gain = 1 / transform.scale
     transform.offset = -transform.shift / transform.scale
+    schema, as_given = transform.schema, transform._as_given
+    span = schema.high - schema.low
+    transform.unit = transform.gain / (1.0 if as_given else schema.step if transform.binarize == "none" else span)
+    transform.low = transform.offset + transform.gain * (schema.low if as_given else 0.0)
+    transform.high = transform.low + transform.unit * span

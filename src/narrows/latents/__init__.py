@@ -1,7 +1,7 @@
 """Codes and what they cost: the latent axis."""
 
 from narrows.latents.discrete import Bernoulli, Categorical
-from narrows.latents.exact import L1, KlSparse, Nothing, Point, TopK
+from narrows.latents.exact import L1, KlSparse, Nothing, Point, TopK, Whole
 from narrows.latents.flows import Flow
 from narrows.latents.gaussian import FullGaussian, Gaussian
 from narrows.latents.ladder import Ladder
@@ -25,4 +25,5 @@ __all__ = [
     "TopK",
     "Vamp",
     "VectorQuantized",
+    "Whole",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -59,6 +61,29 @@ class Nothing(_Exact, kind="none"):
     def used(self, codes: Tensor) -> Tensor:
         """Nothing, of no unit."""
         return torch.zeros(0, dtype=torch.bool)
+
+
+class Whole(_Exact, kind="whole"):
+    """All that is seen, as it is, at no price: for networks that are no bottleneck, such as u-net.
+
+    It has as many numbers as an example has cells, and bounds nothing: where all is seen, nothing is told.
+    """
+
+    size = 0  # until it is known what is seen
+    whole = True
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Take the number of cells."""
+        self.size = math.prod(seen_shape)
+
+    @property
+    def bounds(self) -> bool:
+        """Never."""
+        return False
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at h (n, size)."""
+        return distributions.Point(h, h.new_zeros(h.shape[0]))
 
 
 class L1(_Exact, kind="l1"):

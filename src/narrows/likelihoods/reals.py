@@ -38,6 +38,7 @@ class Gaussian(Likelihood, kind="gaussian"):
     """
 
     grid = False
+    cellwise = True
     # Adam moves a parameter by about its rate in a step: ten times that lets sigma change e-fold in some 100 steps.
     pace = 10.0
     floor: Tensor
@@ -113,6 +114,12 @@ class Spherical(Distribution):
             squared = squared / self.scale.square()
         log_scale = self.scale.log().expand(self.event_shape).sum()
         return -0.5 * squared - log_scale - 0.5 * math.log(2 * math.pi) * self.event_shape.numel()
+
+    def log_prob_of(self, value: Tensor, scored: Tensor) -> Tensor:
+        """Nats of those cells of ``value`` (n, x) that are in ``scored`` (n, x): (k, n)."""
+        error = (value - self.loc) / self.scale
+        nats = -0.5 * error.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
+        return torch.where(scored, nats, 0.0).flatten(2).sum(2)
 
 
 @draw.register

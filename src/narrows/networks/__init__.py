@@ -1,8 +1,9 @@
 """Shapes of function: the network axis."""
 
 from narrows.networks.absent import Absent
+from narrows.networks.around import Shallow, UNet
 from narrows.networks.conv import Conv
 from narrows.networks.factors import Factors
 from narrows.networks.mlp import Mlp
 
-__all__ = ["Absent", "Conv", "Factors", "Mlp"]
+__all__ = ["Absent", "Conv", "Factors", "Mlp", "Shallow", "UNet"]

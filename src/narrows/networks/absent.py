@@ -12,6 +12,8 @@ class Absent(Network, kind="none"):
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Codes that hold something."""
+        if latent.whole:
+            return super().refuses_latent(latent)
         if not latent.size:
             return None
         return (

@@ -1,4 +1,4 @@
-"""What the encoder gets to see: the corruption axis. Units are those of the standardised input."""
+"""Nothing hidden, or cells hidden at random."""
 
 from __future__ import annotations
 
@@ -21,26 +21,6 @@ class Clean(Corruption, kind="none"):
         return batch
 
 
-class Gaussian(Corruption, kind="gaussian"):
-    """Added noise: seen + sigma * N(0, 1) (Vincent et al. 2010, section 4).
-
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation of the noise, in units of the data's standard deviation.
-    """
-
-    def __init__(self, sigma: float = 0.3) -> None:
-        super().__init__()
-        at_least("corruption.sigma", sigma, 0)
-        self.sigma = sigma
-
-    def forward(self, batch: Batch, noise: Noise) -> Batch:
-        """Add noise to what is seen."""
-        drawn = noise.normal(batch.seen.shape, rows=0)
-        return dataclasses.replace(batch, seen=torch.add(batch.seen, drawn, alpha=self.sigma))
-
-
 class Mask(Corruption, kind="mask"):
     """Cells hidden at random: each becomes 0, the mean, with probability ``rate`` (Vincent et al. 2008).
 
@@ -58,7 +38,7 @@ class Mask(Corruption, kind="mask"):
 
     def __init__(self, rate: float = 0.25, hidden_only: bool = False) -> None:
         super().__init__()
-        _check_rate(rate)
+        check_rate(rate)
         self.rate = rate
         self.hidden_only = hidden_only
 
@@ -89,37 +69,7 @@ class Mask(Corruption, kind="mask"):
         return dataclasses.replace(shown, x=batch.x.where(hidden, torch.nan), whole=batch.seen)
 
 
-class SaltAndPepper(Corruption, kind="salt-and-pepper"):
-    """Cells set to an extreme at random: to the batch's lowest or highest value, half each, with probability ``rate``.
-
-    Parameters
-    ----------
-    rate : float
-        Probability of replacing a cell, in [0, 1).
-    """
-
-    def __init__(self, rate: float = 0.1) -> None:
-        super().__init__()
-        _check_rate(rate)
-        self.rate = rate
-
-    def refuses(self, schema: Schema) -> str | None:
-        """Tables whose columns differ in kind: they share no extremes."""
-        if schema.columns is None:
-            return None
-        return (
-            f"corruption salt-and-pepper sets cells to the ends of one range, and the data are {schema.describe()}; "
-            f"take corruption=mask"
-        )
-
-    def forward(self, batch: Batch, noise: Noise) -> Batch:
-        """Replace cells of what is seen."""
-        drawn = noise.uniform(batch.seen.shape, rows=0)
-        low, high = batch.seen.amin(), batch.seen.amax()
-        extreme = torch.where(drawn < self.rate / 2, low, high)
-        return dataclasses.replace(batch, seen=torch.where(drawn < self.rate, extreme, batch.seen))
-
-
-def _check_rate(rate: float) -> None:
+def check_rate(rate: float) -> None:
+    """Raise `InputError` unless a share of cells is from 0 to 0.99."""
     at_least("corruption.rate", rate, 0)
     at_most("corruption.rate", rate, 0.99)

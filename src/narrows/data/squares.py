@@ -1,0 +1,44 @@
+"""Images of any size cut into squares of one size, to learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from narrows.data.images import Pictures, described, mode_of
+from narrows.data.wording import short
+from narrows.errors import InputError
+
+
+def squares(pictures: Pictures, side: int) -> np.ndarray:
+    """Squares of so many pixels a side, each half over the next and the last flush with the end, of all images.
+
+    Returns
+    -------
+    array, shape (n, side, side) or (n, side, side, channels)
+        uint8; uint16 for 16-bit grey.
+
+    Raises
+    ------
+    InputError
+        If an image is damaged, smaller than a square, or differs from the first in mode.
+    """
+    found: list[np.ndarray] = []
+    for name, image in pictures:
+        if found and mode_of(image) != mode_of(found[0]):
+            raise InputError(
+                f"the image {short(name)} is {described(image)}, and the first one is not of this mode; bring all "
+                f"images to one mode"
+            )
+        if min(image.shape[:2]) < side:
+            raise InputError(
+                f"the image {short(name)} is {described(image)}, and a square of side {side} is larger; take a smaller "
+                f"tile, or leave the image out"
+            )
+        rows, columns = (_begins(length, side) for length in image.shape[:2])
+        found += [image[row : row + side, column : column + side] for row in rows for column in columns]
+    return np.stack(found)
+
+
+def _begins(length: int, side: int) -> list[int]:
+    """Where squares begin along a side: every half of one, as far as there is room, and where the last one fits."""
+    return [*range(0, length - side, side // 2), length - side]

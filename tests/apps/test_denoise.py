@@ -1,0 +1,128 @@
+"""Noise taken out of folders, zip files, single images and arrays."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from narrows import load
+from narrows.cli import run
+from narrows.restore import restored
+from narrows.tensors import tensor_of
+
+SIGMA = 30
+
+
+def drawing(seed, height=48, width=40):
+    """A few grey rectangles on a slope."""
+    rng = np.random.default_rng(seed)
+    image = np.linspace(60, 120, width)[None].repeat(height, 0)
+    for _ in range(4):
+        row, column = rng.integers(0, height - 12), rng.integers(0, width - 12)
+        image[row : row + rng.integers(6, 24), column : column + rng.integers(6, 24)] = rng.integers(20, 230)
+    return image
+
+
+def noisy(image, seed, high=255):
+    drawn = image + SIGMA * np.random.default_rng(seed).normal(size=image.shape)
+    return np.rint(drawn.clip(0, 255) * (high / 255)).astype(np.uint8 if high == 255 else np.uint16)
+
+
+@pytest.fixture(scope="module")
+def denoiser(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("denoiser")
+    (folder / "clean").mkdir()
+    for seed in range(12):
+        size = (48, 40) if seed % 2 else (40, 52)
+        Image.fromarray(drawing(seed, *size).astype(np.uint8)).save(folder / "clean" / f"{seed}.png")
+    words = ["train", str(folder / "clean"), "-o", str(folder / "m.safetensors"), "--preset", "denoiser"]
+    words += ["--tile", "16", "--epochs", "12", "--batch-size", "32", "--rate", "0.005", "--set"]
+    words += ["network.channels=8", "network.stages=1", "corruption.raw=true"]
+    assert run([*words, f"corruption.sigma={SIGMA}", "corruption.widest=none"]) == 0
+    return folder / "m.safetensors"
+
+
+def error(image, clean):
+    return float(np.square(image.astype(float) - clean).mean())
+
+
+def test_a_folder_of_mixed_sizes_modes_and_depths(denoiser, here, done):
+    (here / "in" / "deeper").mkdir(parents=True)
+    clean, wide = drawing(100), drawing(101, 70, 90)
+    Image.fromarray(noisy(clean, 0)).save(here / "in" / "grey.png")
+    Image.fromarray(noisy(wide, 1, high=65535)).save(here / "in" / "deep.png")
+    colour = np.stack([noisy(clean, seed) for seed in (2, 3, 4)] + [np.full(clean.shape, 9, np.uint8)], 2)
+    Image.fromarray(colour).save(here / "in" / "deeper" / "seen-through.png")
+    told = json.loads(done("denoise", denoiser, "in", "-o", "out", "--json"))
+    assert (told["file"], told["images"], told["notes"]) == ("out", 3, [])
+    assert told["noise"] == "gaussian (sigma=30.0, widest=None, raw=True)"
+    grey, deep, through = (
+        np.asarray(Image.open(here / "out" / name)) for name in ("grey.png", "deep.png", "deeper/seen-through.png")
+    )
+    assert (grey.dtype, grey.shape) == (np.uint8, clean.shape)
+    assert error(grey, clean) < 0.35 * error(noisy(clean, 0), clean)
+    assert (deep.dtype, deep.shape) == (np.uint16, wide.shape)
+    assert error(deep / 257, wide) < 0.35 * error(noisy(wide, 1), wide)
+    assert len(np.unique(deep)) > 1000
+    assert (through[:, :, 3] == 9).all()
+    for channel in range(3):
+        assert error(through[:, :, channel], clean) < 0.35 * error(colour[:, :, channel], clean)
+
+
+def test_it_is_what_restored_gives(denoiser, here, done):
+    image = noisy(drawing(100), 0)
+    Image.fromarray(image).save(here / "a.png")
+    done("denoise", denoiser, "a.png", "-o", "b.png")
+    expected = restored(load(denoiser).model, tensor_of(image[None, None]))[0, 0].numpy()
+    assert np.array_equal(np.asarray(Image.open(here / "b.png")), np.rint(expected).clip(0, 255))
+
+
+def test_pictures_stay_upright_and_keep_their_names(denoiser, here, done):
+    (here / "in").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.fromarray(noisy(drawing(100, 30, 50), 0)).save(here / "in" / "turned.jpg", exif=exif)
+    with zipfile.ZipFile(here / "in.zip", "w") as archive:
+        archive.write(here / "in" / "turned.jpg", "turned.jpg")
+    told = json.loads(done("denoise", denoiser, "in.zip", "-o", "out.zip", "--json"))
+    assert "their names end in .png" in told["notes"][0]
+    with zipfile.ZipFile(here / "out.zip") as archive, archive.open("turned.png") as file, Image.open(file) as image:
+        assert image.size == (30, 50)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_arrays_keep_their_type_and_shape(denoiser, here, done, dtype):
+    clean = np.stack([drawing(seed) for seed in range(200, 203)])
+    given = noisy(clean, 5).astype(dtype)
+    for name, array in (("grey.npy", given), ("colour.npy", np.stack([given] * 3, 3))):
+        np.save(here / name, array)
+        told = json.loads(done("denoise", denoiser, name, "-o", "out.npy", "--json"))
+        made = np.load(here / "out.npy")
+        assert (told["images"], made.dtype, made.shape) == (3, array.dtype, array.shape)
+        made = made if made.ndim == 3 else made.mean(3)
+        assert error(made, clean) < 0.35 * error(given, clean)
+
+
+def test_refusals(denoiser, models, here, refused):
+    np.save(here / "rows.npy", np.zeros((3, 4)))
+    np.save(here / "images.npy", np.zeros((2, 9, 9), np.uint8))
+    (here / "empty").mkdir()
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(here / "small.png")
+    refused("denoise", models / "point.safetensors", "images.npy", "-o", "o.npy", says="train preset denoiser")
+    refused("denoise", denoiser, "rows.npy", "-o", "o.npy", says="take narrows reconstruct")
+    refused("denoise", denoiser, "images.npy", "-o", "o.png", says="suffix .png")
+    refused("denoise", denoiser, "small.png", "-o", "o.npy", says="suffix .npy")
+    refused("denoise", denoiser, "empty", "-o", "out", says="holds no images")
+    refused("denoise", denoiser, "small.png", "-o", "o.png", "--tile", 4, says="leave it out")
+    refused("train", "small.png", "-o", "m.safetensors", "--tile", 16, says="larger; take a smaller tile")
+    refused("train", "images.npy", "-o", "m.safetensors", "--tile", 4, says="tile cuts images of a folder")
+    refused("train", "small.png", "-o", "m.safetensors", "--tile", 1, says="tile was given as 1")
+    (here / "broken").mkdir()
+    (here / "broken" / "a.png").write_bytes((here / "small.png").read_bytes()[:40])
+    refused("denoise", denoiser, "broken", "-o", "out", says="a.png")
+    (here / "mixed").mkdir()
+    for name, shape in (("a", (9, 9)), ("b", (9, 9, 3))):
+        Image.fromarray(np.zeros(shape, np.uint8)).save(here / "mixed" / f"{name}.png")
+    refused("train", "mixed", "-o", "m.safetensors", "--tile", 4, says="to one mode")
