@@ -7,13 +7,15 @@ import pytest
 import torch
 from scipy import stats
 
-from narrows.corruptions import BlindSpot, Clean, Gaussian, Mask, Poisson, Recorrupted, SaltAndPepper
+from narrows.corruptions import BlindSpot, Clean, Gaussian, Mask, Poisson, Recorrupted, SaltAndPepper, Sure
+from narrows.corruptions.blind import noise_level
 from narrows.data.mixed import MixedTransform
 from narrows.data.schema import Schema
 from narrows.data.specimens import MIXED, examples
 from narrows.data.transforms import Transform
 from narrows.errors import InputError
 from narrows.likelihoods.reals import Spherical
+from narrows.model import Model
 from narrows.noise import Noise
 from narrows.presets import choose
 from narrows.values import Batch
@@ -202,9 +204,53 @@ def test_recorrupted_parts_have_independent_noise_and_the_mean_of_the_image():
     assert abs(float((one * other).mean())) < 4.5 * math.sqrt(1.25 * 5 / cells)
 
 
+def test_the_risk_of_clean_images_is_told_from_noisy_ones():
+    """Over draws of noise and probes, against the nats of the clean image: of a network with bends, in float64."""
+    schema = Schema((2, 6, 6), 0.0, 255.0, 1.0)
+    parts = {"network.channels": 6, "network.stages": 1, "corruption": "sure", "corruption.raw": True}
+    model = Model(choose("denoiser", schema, {**parts, "corruption.sigma": 30.0}), schema).double()
+    clean = (Noise(0).uniform((1, 2, 6, 6), rows=0) * torch.tensor([255.0, 90.0])[:, None, None]).round().double()
+    model.adapt(clean.repeat(4, 1, 1, 1) + 10 * Noise(3).normal((4, 2, 6, 6), rows=0))
+    batch = model.batch(clean.expand(6_000, -1, -1, -1), Noise(0))
+    noisy = batch.seen + 30 * model.transform.unit * Noise(1).normal(batch.seen.shape, rows=0).double()
+    corrupted = model.recipe.corruption(dataclasses.replace(batch, x=noisy, seen=noisy), Noise(2))
+    with torch.no_grad():
+        estimates = model.terms(corrupted, 1, Noise(0)).log_px[0]
+        exact = model.terms(dataclasses.replace(batch, seen=noisy), 1, Noise(0)).log_px[0]
+        naive = model.terms(dataclasses.replace(batch, x=noisy, seen=noisy), 1, Noise(0)).log_px[0]
+    apart, error = estimates - exact, float((estimates - exact).std()) / math.sqrt(len(exact))
+    assert abs(float(apart.mean())) < 4.5 * error
+    assert abs(float((naive - exact).mean())) > 50 * error
+
+
+@pytest.mark.parametrize("sigma", [2.0, 20.0])
+def test_the_level_of_noise_is_told_from_images(sigma):
+    """Of a smooth image with an edge, in each channel, within some percent; a flat one has none."""
+    slope = torch.linspace(0, 100, 64)[:, None] + torch.linspace(0, 60, 65)
+    images = slope.expand(6, 2, -1, -1).clone()
+    images[..., 20:, 30:] += 80
+    drawn = sigma * Noise(0).normal(images.shape, rows=0) * torch.tensor([1.0, 0.5])[:, None, None]
+    found = noise_level(images + drawn).flatten()
+    # Of 6 x 1024 coefficients the median's standard error is 1.17 sigma / sqrt(6144); edges add a little.
+    assert (found / sigma - torch.tensor([1.0, 0.5])).abs().max() < 0.08
+    assert not noise_level(torch.ones(1, 1, 4, 4)).any()
+    assert noise_level(torch.ones(2, 3, 1, 5)).shape == (1, 3, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["recorrupted", "sure"])
+def test_noise_of_a_level_told_from_the_batch(kind):
+    transform, _ = images()
+    smooth = torch.linspace(0, 200, 99).view(1, 1, 9, 11).expand(50, 2, -1, -1)
+    batch = transform(smooth + 12 * Noise(1).normal(smooth.shape, rows=0))
+    part = {"recorrupted": Recorrupted, "sure": Sure}[kind](sigma=None)
+    assert ((part.level(batch) / transform.unit).flatten() - 12).abs().max() < 1.5
+    with pytest.raises(InputError, match="to tell from them how noisy they are"):
+        choose("autoencoder", Schema((6,), 0.0, 1.0), {"corruption": kind, "corruption.sigma": None})
+
+
 def test_what_scores_no_single_pixels_is_refused():
     schema = Schema((1, 8, 8), 0.0, 255.0, 1.0)
-    for kind in ("blind-spot", "recorrupted"):
+    for kind in ("blind-spot", "recorrupted", "sure"):
         with pytest.raises(InputError, match="take likelihood=gaussian"):
             choose("autoencoder", schema, {"corruption": kind, "likelihood": "logistic"})
         choose("autoencoder", schema, {"corruption": kind, "likelihood": "gaussian"})

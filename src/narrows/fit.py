@@ -142,7 +142,8 @@ def _run(model: Model, batches: Batches, plan: Plan) -> Run:
     """Put together the run that a plan describes."""
     epochs = plan.epochs or min(max(math.ceil(USUAL_STEPS / batches.per_epoch), USUAL_EPOCHS[0]), USUAL_EPOCHS[1])
     noise = Noise(plan.seed, model.device)
-    model.matrix_dtype = precision_for(plan.precision, model.device)
+    exact = model.recipe.corruption.differences
+    model.matrix_dtype = precision_for("float32" if exact else plan.precision, model.device)
     rate = _rate(model, batches, plan)
     return Run(
         model,

@@ -33,6 +33,9 @@ class Batch:
         ``seen`` gives the prior.
     scored : Tensor, shape (n, x), optional
         Which cells alone are scored.
+    probe, variance : Tensor, optional
+        Where x has gaussian noise and its clean value is to be scored: a small step (n, x) from what is seen, and the
+        variance of the noise, broadcastable to x.
     unit : Tensor or float
         What one unit of the raw data is in what is seen, broadcastable to it; not of a mixed table.
     low, high : Tensor, optional
@@ -45,6 +48,8 @@ class Batch:
     blank: Tensor | None = None
     whole: Tensor | None = None
     scored: Tensor | None = None
+    probe: Tensor | None = None
+    variance: Tensor | None = None
     unit: Tensor | float = 1.0
     low: Tensor | None = None
     high: Tensor | None = None

@@ -256,7 +256,15 @@ USUAL_LIKELIHOODS = {
 
 
 class Corruption(Part, axis="corruption"):
-    """What the encoder gets to see of the standardised input."""
+    """What the encoder gets to see of the standardised input.
+
+    Attributes
+    ----------
+    differences : bool
+        Whether small differences of what the network gives are taken, so that training must be in float32.
+    """
+
+    differences: ClassVar[bool] = False
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why such codes do not learn what they must under it; None if they do."""

@@ -7,13 +7,14 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from narrows.axes import Corruption, Likelihood
+from narrows.axes import Corruption, Latent, Likelihood
 from narrows.corruptions.hiding import check_rate
-from narrows.corruptions.noisy import normal
 from narrows.data.schema import Schema
 from narrows.errors import at_least
 from narrows.noise import Noise
 from narrows.values import Batch
+
+STEP = 1e-2  # of the second look, in units of the data's standard deviation: small beside what a network sees as other
 
 
 class BlindSpot(Corruption, kind="blind-spot"):
@@ -72,7 +73,43 @@ class BlindSpot(Corruption, kind="blind-spot"):
         return seen.flatten(2).gather(2, at).view(seen.shape)
 
 
-class Recorrupted(Corruption, kind="recorrupted"):
+class _KnownNoise(Corruption):
+    """For examples that hold gaussian noise of a strength that is known, or told from themselves.
+
+    Parameters
+    ----------
+    sigma : float or None
+        Standard deviation of the noise in the examples, in units of their standard deviation; of images, None tells it
+        from each batch, see `noise_level`.
+    raw : bool
+        Whether ``sigma`` is in the unit of the raw data instead, such as levels of an image.
+    """
+
+    sigma: float | None
+    raw: bool
+
+    def refuses(self, schema: Schema) -> str | None:
+        """Mixed tables, whose columns have no unit in common, and tables where the noise is to be told from images."""
+        if schema.columns is None and (schema.is_image or self.sigma is not None):
+            return None
+        wanted = (
+            "gaussian noise in one unit" if self.sigma is not None else "images, to tell from them how noisy they are"
+        )
+        way_out = "corruption=mask" if schema.columns is not None else "corruption.sigma=0.3"
+        return f"corruption {self.kind} wants {wanted}, and the data are {schema.describe()}; take {way_out}"
+
+    def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
+        """Those that score values on a grid, on which no noise lies."""
+        return _wants_gaussian(self, likelihood, "scores values between the levels") if likelihood.grid else None
+
+    def level(self, batch: Batch) -> Tensor:
+        """Standard deviation of the noise in what is seen, broadcastable to it."""
+        if self.sigma is None:
+            return noise_level(batch.seen)
+        return torch.as_tensor(batch.unit if self.raw else 1.0, device=batch.seen.device) * self.sigma
+
+
+class Recorrupted(_KnownNoise, kind="recorrupted"):
     """More noise to what is seen, and of the opposite sign to what is scored, so that neither's tells of the other's.
 
     Of y = x + sigma e, e ~ N(0, I), and u ~ N(0, I): y + alpha sigma u and y - sigma u / alpha have independent noise,
@@ -81,39 +118,87 @@ class Recorrupted(Corruption, kind="recorrupted"):
 
     Parameters
     ----------
-    sigma : float
-        Standard deviation of the noise in the examples, in units of their standard deviation.
+    sigma : float or None
+        Standard deviation of the noise in the examples, in units of their standard deviation; of images, None tells it
+        from each batch.
     alpha : float
         How much noise is added, by that which is there.
     raw : bool
         Whether ``sigma`` is in the unit of the raw data instead, such as levels of an image.
     """
 
-    def __init__(self, sigma: float = 0.3, alpha: float = 0.5, raw: bool = False) -> None:
+    def __init__(self, sigma: float | None = 0.3, alpha: float = 0.5, raw: bool = False) -> None:
         super().__init__()
-        at_least("corruption.sigma", sigma, 0)
+        at_least("corruption.sigma", sigma or 0.0, 0)
         at_least("corruption.alpha", alpha, 0, above=True)
         self.sigma = sigma
         self.alpha = alpha
         self.raw = raw
 
-    def refuses(self, schema: Schema) -> str | None:
-        """Mixed tables, whose columns have no unit in common."""
-        if schema.columns is None:
-            return None
-        return (
-            f"corruption recorrupted adds noise in one unit, and the data are {schema.describe()}; take corruption=mask"
-        )
-
-    def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
-        """Those that score values on a grid, on which nothing lies that noise was added to."""
-        return _wants_gaussian(self, likelihood, "scores values between the levels") if likelihood.grid else None
-
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Add noise to what is seen, and take it from what is scored."""
-        drawn = self.sigma * normal(batch, noise, self.raw)
+        drawn = noise.normal(batch.seen.shape, rows=0) * self.level(batch)
         seen, x = batch.seen + self.alpha * drawn, batch.x - drawn / self.alpha
         return dataclasses.replace(batch, seen=seen, x=x)
+
+
+class Sure(_KnownNoise, kind="sure"):
+    """Stein's unbiased risk estimate: what the squared error from the clean example would be, from the noisy one.
+
+    Of y = x + sigma e, e ~ N(0, I), and f with weak derivatives, E |f(y) - x|^2 = E [|f(y) - y|^2 + 2 sigma^2 div f(y)]
+    - n sigma^2 (Stein 1981), and div f(y) = E [b . (f(y + t b) - f(y)) / t], the numbers of b -1 or 1, for small t
+    (Ramani et al. 2008, theorem 2). It shows the network each example twice; ``sigma`` must be that of the noise.
+
+    Parameters
+    ----------
+    sigma : float or None
+        Standard deviation of the noise in the examples, in units of their standard deviation; of images, None tells it
+        from each batch.
+    raw : bool
+        Whether ``sigma`` is in the unit of the raw data instead, such as levels of an image.
+    """
+
+    differences = True
+
+    def __init__(self, sigma: float | None = 0.3, raw: bool = False) -> None:
+        super().__init__()
+        at_least("corruption.sigma", sigma or 0.0, 0)
+        self.sigma = sigma
+        self.raw = raw
+
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Codes that are drawn, which would differ between the two looks."""
+        if not latent.random:
+            return None
+        return (
+            f"corruption sure looks twice at an example, and the two {latent.kind} codes would be drawn apart; take "
+            f"corruption=recorrupted"
+        )
+
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Leave the batch as it is, and say how the second look is to differ."""
+        level = self.level(batch)
+        sides = noise.uniform(batch.seen.shape, rows=0) < 0.5
+        return dataclasses.replace(batch, probe=torch.where(sides, -STEP, STEP), variance=level.square())
+
+
+def noise_level(images: Tensor) -> Tensor:
+    """Standard deviation of gaussian noise in images, told from their finest detail, for each channel (1, c, 1, 1).
+
+    The median size of the diagonal detail coefficients of Haar's wavelets, over 0.6745 (Donoho and Johnstone 1994):
+    what is in an image moves few of them far.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, c, height, width)
+        With noise that is independent from pixel to pixel. Of sides of 1 nothing can be told: 0.
+    """
+    height, width = (side - side % 2 for side in images.shape[2:])
+    even = images[:, :, :height, :width]
+    detail = (even[..., ::2, ::2] - even[..., 1::2, ::2] - even[..., ::2, 1::2] + even[..., 1::2, 1::2]) / 2
+    if not detail.numel():
+        return images.new_zeros(1, images.shape[1], 1, 1)
+    return (detail.abs().transpose(0, 1).flatten(1).median(1).values / 0.67449).view(1, -1, 1, 1)
 
 
 def _wants_gaussian(corruption: Corruption, likelihood: Likelihood, what: str) -> str:

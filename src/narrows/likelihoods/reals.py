@@ -121,6 +121,21 @@ class Spherical(Distribution):
         nats = -0.5 * error.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
         return torch.where(scored, nats, 0.0).flatten(2).sum(2)
 
+    def log_prob_clean(self, value: Tensor, variance: Tensor, derivative: Tensor) -> Tensor:
+        """Nats of clean rows, estimated without bias from noisy ones: (k, n).
+
+        Parameters
+        ----------
+        value : Tensor, shape (n, x)
+            With gaussian noise.
+        variance : Tensor
+            Of that noise, broadcastable to x.
+        derivative : Tensor, shape (k, n, x)
+            Of each mean by its own cell of ``value``, or an estimate of it.
+        """
+        too_much = (variance * (1 - 2 * derivative) / self.scale.square()).flatten(2).sum(2)
+        return self.log_prob(value) + 0.5 * too_much
+
 
 @draw.register
 def _(q: Spherical, shape: tuple[int, ...], rows: int, noise: Noise) -> Tensor:
