@@ -180,7 +180,8 @@ class Likelihood(Part, axis="likelihood"):
     matrices : bool
         Whether it multiplies matrices, which training may then do in bfloat16, as those of the network.
     cellwise : bool
-        Whether its p(x | z) offers ``log_prob_of(x, scored)``, the nats of some cells alone.
+        Whether its p(x | z) offers ``log_prob_of(x, scored)``, the nats of some cells alone, and ``log_prob_clean``,
+        those of clean cells told from noisy ones; see `narrows.likelihoods.reals.Spherical`.
     """
 
     grid: ClassVar[bool] = True

@@ -175,6 +175,10 @@ class Sure(_KnownNoise, kind="sure"):
             f"corruption=recorrupted"
         )
 
+    def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
+        """Those that cannot tell what a clean cell would score."""
+        return None if likelihood.cellwise else _wants_gaussian(self, likelihood, "tells clean cells from noisy ones")
+
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Leave the batch as it is, and say how the second look is to differ."""
         level = self.level(batch)
