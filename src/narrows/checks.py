@@ -106,8 +106,20 @@ def completions(given: dict[str, list[Part]], schema: Schema) -> Iterator[Recipe
         for others in given.values():
             parts = [part for part in parts if not all(_apart(part, other) for other in others)] or parts
         takers.append(parts)
+    if not refused:
+        yield from (Recipe(*chosen) for chosen in _together(takers))  # type: ignore[arg-type]
     for chosen in itertools.islice(itertools.product(*takers), 1 if refused else None):
         yield Recipe(*chosen)  # type: ignore[arg-type]
+
+
+def _together(takers: list[list[Part]], chosen: tuple[Part, ...] = ()) -> Iterator[tuple[Part, ...]]:
+    """One part of each list, in order, of which no two refuse each other."""
+    if len(chosen) == len(takers):
+        yield chosen
+        return
+    for part in takers[len(chosen)]:
+        if not any(_apart(part, other) for other in chosen):
+            yield from _together(takers, (*chosen, part))
 
 
 def _apart(one: Part, other: Part) -> bool:
