@@ -143,10 +143,9 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def start(self, raw: Tensor) -> None:
-        """Let the parts take their first weights from raw training rows (n, x), where they have such."""
+        """Let network and latent take their first weights from raw training rows (n, x), where they have such."""
         batch = self.batch(raw, Noise(0, self.device))
         self.latent.start(batch.seen)
-        self.likelihood.begin(batch.x)
         targets = self.likelihood.targets(batch.x)
         left = None if targets is None else self.network.start(batch, targets.flatten(1))
         if left is not None:

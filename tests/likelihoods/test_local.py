@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy import stats
 
-from narrows.coding.causal import window
 from narrows.data.schema import Schema, infer_schema
 from narrows.errors import InputError
 from narrows.evaluate import evaluate
@@ -183,29 +182,3 @@ def test_what_neighbours_tell_is_learnt_and_the_figure_is_that_of_the_law():
     assert 0.97 * entropy < found.bits_per_dim < 1.2 * entropy
     new = samples(fitted.model, 50, seed=0, draw=True).numpy().astype(int)
     assert np.abs(np.diff(new, axis=-1)).mean() == pytest.approx(2 / 3, rel=0.25)
-
-
-def test_the_first_means_are_the_linear_ones_of_least_squared_error():
-    """Each level is told from others by a known line, which is found; and a single pixel has nothing before it."""
-    schema = Schema((2, 9, 12), 0.0, 255.0, 1.0)
-    rng = np.random.default_rng(0)
-    images = np.empty((60, 2, 9, 12))
-    images[:, 0] = rng.uniform(0, 255, (60, 9, 12))
-    images[:, 1] = 0.75 * images[:, 0] + 0.25 * 127.5
-    images[:, 1, :, 1:] += 0.25 * (images[:, 0, :, :-1] - 127.5)
-    local = Local(reach=1, width=4, depth=1, told=0)
-    local.build(schema)
-    levels = torch.from_numpy(images.round()).float()
-    with torch.no_grad():
-        local.begin(levels)
-    seen = window(1, 2, 1)
-    expected = {seen.index((0, 0, 0)): 0.75, seen.index((0, 0, -1)): 0.25}
-    found = local.linear[1].detach().numpy()
-    np.testing.assert_allclose(found, [expected.get(place, 0) for place in range(len(seen))], atol=0.03)
-    near = local.near(local.seen(levels), local.every_place(len(levels), levels.device), 0) / 255
-    assert float((near @ local.linear[0]).square().mean()) < 0.01  # of 1/3: nothing tells the first channel
-    single = Local(reach=1, width=4, depth=1, told=0)
-    single.build(Schema((1, 1, 1), 0.0, 255.0, 1.0))
-    with torch.no_grad():
-        single.begin(torch.zeros(3, 1, 1, 1))
-    assert not single.linear[0].any()

@@ -223,9 +223,6 @@ class Likelihood(Part, axis="likelihood"):
         """
         return None
 
-    def begin(self, x: Tensor) -> None:
-        """Take the first weights from training rows (n, x), where a closed form gives better ones than chance."""
-
     def start(self, variances: Tensor) -> None:
         """Take the mean squared distances of `Network.start`, shape param_shape, as a first measure of the spread."""
 

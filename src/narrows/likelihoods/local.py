@@ -19,8 +19,6 @@ from narrows.noise import Noise
 from narrows.sampling import SMALLEST_UNIFORM, draw
 
 SUMS_AT_ONCE = 40_000_000  # of large images fewer at once, so that memory does not grow with them
-LEARNT_FROM = 200_000  # pixels that tell the first linear means
-PENALTY = 1e-5
 LARGEST = CEILING / 2**ACTIVATION  # hidden unit, as a codec holds it
 
 
@@ -113,20 +111,6 @@ class Local(Levels, kind="local"):
             self.last.weight *= 0.1
             self.last.bias.zero_()[: self.components] = torch.linspace(-0.1, 0.1, self.components)
 
-    def begin(self, x: Tensor) -> None:
-        """Let the means begin as the linear ones of least squared error, from some pixels of training images.
-
-        Levels of one image are alike, and tell too little apart: a penalty holds the weights of the rest small.
-        """
-        levels = x[: max(1, LEARNT_FROM // (self.shape[1] * self.shape[2]))]
-        canvas, places = self.seen(levels), self.every_place(len(levels), x.device)
-        for channel, line in enumerate(self.linear):
-            near = self.near(canvas, places, channel).flatten(0, 1).double() / (self.levels - 1)
-            target = 2 * levels[:, channel].flatten().double() / (self.levels - 1) - 1
-            products = near.T @ near
-            penalty = PENALTY * (products.diagonal().mean() + 1) * torch.eye(len(products), device=x.device)
-            line.copy_(torch.linalg.solve(products + penalty, near.T @ target))
-
     def forward(self, params: Tensor) -> Distribution:
         """Numbers (k, n, told, c, rows, columns) for each level -> p(x | z)."""
         return LocalLevels(self, params)
@@ -157,19 +141,14 @@ class Local(Levels, kind="local"):
         """Mixtures (m, c, s, 3 * components) at pixels (m, s), rows one after the other, from what `seen` gives."""
         return torch.stack([self.level(canvas, told, places, channel) for channel in range(self.shape[0])], 1)
 
-    def near(self, canvas: Tensor, places: Tensor, channel: int) -> Tensor:
-        """What is in the window (m, s, near) of one channel at pixels (m, s)."""
+    def level(self, canvas: Tensor, told: Tensor, places: Tensor, channel: int) -> Tensor:
+        """Mixtures (m, s, 3 * components) of one channel at pixels (m, s)."""
         height, width = canvas.shape[2:]
         rows, columns = places // self.shape[2], places % self.shape[2]
         offsets = [(c * height + r) * width + x for c, r, x in window(channel, self.shape[0], self.reach)]
         base = (rows + self.reach) * width + columns + self.reach
         cells = base.unsqueeze(-1) + torch.tensor(offsets, device=base.device)
-        return canvas.flatten(1).gather(1, cells.flatten(1)).view(*cells.shape)
-
-    def level(self, canvas: Tensor, told: Tensor, places: Tensor, channel: int) -> Tensor:
-        """Mixtures (m, s, 3 * components) of one channel at pixels (m, s)."""
-        near = self.near(canvas, places, channel)
-        rows, columns = places // self.shape[2], places % self.shape[2]
+        near = canvas.flatten(1).gather(1, cells.flatten(1)).view(*cells.shape)
         # Whole numbers below 256 and ones are exact in bfloat16, too; the biases come as products, which are fast.
         first, line = self.first[channel], self.linear[channel]
         eyes = [torch.eye(side, device=near.device, dtype=near.dtype) for side in self.shape[1:]]
