@@ -8,7 +8,6 @@ A check passes in silence, or raises `AssertionError`. A new kind is covered as 
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import math
@@ -20,6 +19,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor
 
+from narrows.combinations import AXES, completions, variants
 from narrows.data.schema import Schema
 from narrows.data.specimens import ROWS, Example, examples
 from narrows.errors import InputError
@@ -30,18 +30,10 @@ from narrows.parts import Part, kinds, make
 from narrows.sampling import sample
 from narrows.values import Clock, table
 
-# Those a model is made of; others may be open in the registry beside them.
-AXES = tuple(field.name for field in dataclasses.fields(Recipe))
 Check = Callable[[], None]
 
 RATE = 1e-3
-# Values that keep a check short, by the name of the parameter.
-SMALL = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
-SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8, "reach": 1}
-# Settings that change what a kind does; each flag is turned over as well.
-CHANGES = {"samples": 2, "components": 2, "told": 0, "baseline": "learned"}
 LONGEST_SENTENCE = 320
-_variants: dict[type[Part], list[Part]] = {}
 WAY_OUT = re.compile(r"\b(take|say|give|leave|set|train|binarise)\b")
 
 
@@ -72,60 +64,6 @@ def yield_checks(*only: type[Part]) -> Iterator[tuple[str, Check]]:
     for choice in choices:
         if not only or set(only) & set(choice):
             yield f"check_combination({_named(*choice)})", partial(check_combination, *choice)
-
-
-def variants(kind: type[Part]) -> list[Part]:
-    """Parts of one kind, small: with its defaults, with each flag turned over, and with a few other settings.
-
-    A part that is held by another takes the place of that one's default, one kind after the other.
-    """
-    if kind in _variants:
-        return _variants[kind]
-    allowed = kind.parameters_of()
-    plain = kind(**{name: value for name, value in SMALL.items() if name in allowed})
-    flags = {name: not parameter.default for name, parameter in allowed.items() if isinstance(parameter.default, bool)}
-    changes = flags | {name: value for name, value in CHANGES.items() if name in allowed}
-    changed = [{name: value} for name, value in changes.items()]
-    for name, held in ((name, type(p.default)) for name, p in allowed.items() if isinstance(p.default, Part)):
-        others = (other for other in kinds(held.axis).values() if other is not held)
-        changed += [{name: variants(other)[0].fresh()} for other in others]
-    return _variants.setdefault(kind, [plain, *(plain.fresh(**change) for change in changed)])
-
-
-def completions(given: dict[str, list[Part]], schema: Schema) -> Iterator[Recipe]:
-    """Recipes with a part of those given for an axis, and a variant of any kind on the other axes.
-
-    Parts that refuse such data are left out where there are others, and end the search where there are none. So are
-    those that no part given goes with.
-    """
-    takers, refused = [], False
-    for axis in AXES:
-        parts = given.get(axis) or [part for kind in kinds(axis).values() for part in variants(kind)]
-        parts = [part for part in parts if not part.refuses(schema)] or parts[:1]
-        refused = refused or bool(parts[0].refuses(schema))
-        for others in given.values():
-            parts = [part for part in parts if not all(_apart(part, other) for other in others)] or parts
-        takers.append(parts)
-    if not refused:
-        yield from (Recipe(*chosen) for chosen in _together(takers))  # type: ignore[arg-type]
-    for chosen in itertools.islice(itertools.product(*takers), 1 if refused else None):
-        yield Recipe(*chosen)  # type: ignore[arg-type]
-
-
-def _together(takers: list[list[Part]], chosen: tuple[Part, ...] = ()) -> Iterator[tuple[Part, ...]]:
-    """One part of each list, in order, of which no two refuse each other."""
-    if len(chosen) == len(takers):
-        yield chosen
-        return
-    for part in takers[len(chosen)]:
-        if not any(_apart(part, other) for other in chosen):
-            yield from _together(takers, (*chosen, part))
-
-
-def _apart(one: Part, other: Part) -> bool:
-    """Whether one of two parts refuses the other."""
-    pairs = ((one, other), (other, one))
-    return any(getattr(part, f"refuses_{beside.axis}", lambda _: None)(beside) for part, beside in pairs)
 
 
 def models(kind: type[Part]) -> Iterator[tuple[Model, Example]]:

@@ -191,16 +191,13 @@ class Model(nn.Module):
         if estimated:
             p = self.likelihood.estimated(p, noise)
         with self._matrices() if self.likelihood.matrices else nullcontext():
-            return Terms(self._log_px(p, batch), z, scoring, prior, told)
+            score = self.recipe.corruption.score
+            log_px = score(p, batch, self._again, noise) if estimated else p.log_prob(batch.x)
+            return Terms(log_px, z, scoring, prior, told)
 
-    def _log_px(self, p: Any, batch: Batch) -> Tensor:
-        """Nats (k, n) of what is to be scored: all cells, some of them, or their clean values."""
-        if batch.probe is not None:
-            moved = self.decode(self.latent.posterior(self.network.encode(batch.seen + batch.probe)).mean[None])
-            turn = batch.probe * (moved.mean - p.mean) / batch.probe.square().mean()
-            nats: Tensor = p.log_prob_clean(batch.x, batch.variance, turn)
-            return nats
-        return p.log_prob(batch.x) if batch.scored is None else p.log_prob_of(batch.x, batch.scored)
+    def _again(self, seen: Tensor) -> Distribution:
+        """p(x | z) of what else might be seen (n, x), for codes that are not drawn: batch (1, n)."""
+        return self.decode(self.posterior(seen).mean[None])
 
     def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.

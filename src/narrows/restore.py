@@ -13,6 +13,7 @@ from narrows.model import Model
 from narrows.networks.around import Around
 
 SIDE = 256  # of a part, without what is seen around it
+CELLS_AT_ONCE = 2**18
 
 
 def restored(model: Model, images: Tensor, side: int = SIDE) -> Tensor:
@@ -47,12 +48,13 @@ def restored(model: Model, images: Tensor, side: int = SIDE) -> Tensor:
         return reconstructed(model, planes).view(images.shape)
     model.eval()
     out = torch.empty(planes.shape, dtype=model.transform.scale.dtype)
+    at_once = max(1, CELLS_AT_ONCE // planes[0].numel())
     with torch.inference_mode():
-        for plane, into in zip(planes, out, strict=True):
-            for (rows, columns), (upper, left), part in _parts(plane, model.network, side):
-                made = _mean(model, model.network, part[None].to(model.device))[0]
+        for some, into in zip(planes.split(at_once), out.split(at_once), strict=True):
+            for (rows, columns), (upper, left), part in _parts(some, model.network, side):
+                made = _mean(model, model.network, part.to(model.device))
                 height, width = rows.stop - rows.start, columns.stop - columns.start
-                into[:, rows, columns] = made[:, upper : upper + height, left : left + width].cpu()
+                into[:, :, rows, columns] = made[:, :, upper : upper + height, left : left + width].cpu()
     return out.view(images.shape)
 
 
@@ -75,16 +77,16 @@ def _check(model: Model, shape: tuple[int, ...]) -> None:
         )
 
 
-def _parts(image: Tensor, network: Around, side: int) -> Iterator[tuple[tuple[slice, slice], tuple[int, int], Tensor]]:
-    """Rows and columns of each part, where these begin in what is seen for them, and that (c, h, w)."""
+def _parts(images: Tensor, network: Around, side: int) -> Iterator[tuple[tuple[slice, slice], tuple[int, int], Tensor]]:
+    """Rows and columns of each part, where these begin in what is seen for them, and that (n, c, h, w)."""
     grain = network.grain
     margin, step = (-(-length // grain) * grain for length in (network.reach, side))
-    height, width = image.shape[1:]
+    height, width = images.shape[2:]
     for top in range(0, height, step):
         for first in range(0, width, step):
             rows, columns = slice(top, min(top + step, height)), slice(first, min(first + step, width))
             above, before = max(top - margin, 0), max(first - margin, 0)
-            part = image[:, above : rows.stop + margin, before : columns.stop + margin]
+            part = images[:, :, above : rows.stop + margin, before : columns.stop + margin]
             yield (rows, columns), (top - above, first - before), part
 
 

@@ -15,6 +15,23 @@ from narrows.distributions import divergence, divergence_given
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Where raw values lie in what is seen; each is broadcastable to it.
+
+    Parameters
+    ----------
+    unit : Tensor
+        What one unit of the raw data is.
+    low, high : Tensor
+        Where the lowest and the highest value are; not finite where there is no end to them.
+    """
+
+    unit: Tensor
+    low: Tensor
+    high: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """What the likelihood scores and what the encoder gets to see.
 
@@ -33,13 +50,8 @@ class Batch:
         ``seen`` gives the prior.
     scored : Tensor, shape (n, x), optional
         Which cells alone are scored.
-    probe, variance : Tensor, optional
-        Where x has gaussian noise and its clean value is to be scored: a small step (n, x) from what is seen, and the
-        variance of the noise, broadcastable to x.
-    unit : Tensor or float
-        What one unit of the raw data is in what is seen, broadcastable to it; not of a mixed table.
-    low, high : Tensor, optional
-        Where the lowest and the highest raw value lie in what is seen, broadcastable to it, if there are such.
+    scale : Scale, optional
+        Where raw values lie in what is seen; of a mixed table, whose columns have each their own, there is none.
     """
 
     x: Tensor
@@ -48,11 +60,7 @@ class Batch:
     blank: Tensor | None = None
     whole: Tensor | None = None
     scored: Tensor | None = None
-    probe: Tensor | None = None
-    variance: Tensor | None = None
-    unit: Tensor | float = 1.0
-    low: Tensor | None = None
-    high: Tensor | None = None
+    scale: Scale | None = None
 
     def hide(self, hidden: Tensor) -> Batch:
         """Hide cells, a mask (n, x), from the encoder: they become 0, the mean; in a mixed table they are missing."""

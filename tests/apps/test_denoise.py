@@ -111,6 +111,11 @@ def test_refusals(denoiser, models, here, refused):
     (here / "empty").mkdir()
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(here / "small.png")
     refused("denoise", models / "point.safetensors", "images.npy", "-o", "o.npy", says="train preset denoiser")
+    table = models / "table.safetensors"
+    refused("denoise", table, "images.npy", "-o", "o.npy", says="train preset denoiser")
+    corrupted = ["--preset", "denoising", "--epochs", 1, "--set", "network.width=4"]
+    assert run([str(word) for word in ["train", models / "table.csv", "-o", here / "t.safetensors", *corrupted]]) == 0
+    refused("denoise", "t.safetensors", "images.npy", "-o", "o.npy", says="take narrows reconstruct")
     refused("denoise", denoiser, "rows.npy", "-o", "o.npy", says="take narrows reconstruct")
     refused("denoise", denoiser, "images.npy", "-o", "o.png", says="suffix .png")
     refused("denoise", denoiser, "small.png", "-o", "o.npy", says="suffix .npy")

@@ -24,7 +24,7 @@ from narrows.compression.tables import TableCompressor
 from narrows.data.exact import table_of_block
 from narrows.data.frames import open_frames
 from narrows.data.readers import read
-from narrows.data.sources import Request
+from narrows.data.request import Request
 from narrows.errors import InputError
 from narrows.fit import fit
 from narrows.noise import Noise

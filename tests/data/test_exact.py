@@ -15,9 +15,9 @@ from pyarrow import csv, parquet
 from narrows.data import exact, verbatim
 from narrows.data.frames import Form, open_frames
 from narrows.data.readers import read
+from narrows.data.request import Request
 from narrows.data.schema import Schema
 from narrows.data.sinks import sink
-from narrows.data.sources import Request
 from narrows.data.verbatim import restored, texts_of, type_named
 from narrows.errors import InputError
 

@@ -16,8 +16,8 @@ from PIL import Image
 from narrows.data import limits, read
 from narrows.data.frames import Block, Form, Frames, open_frames
 from narrows.data.grid import Grid
+from narrows.data.request import Request
 from narrows.data.schema import Column, Schema
-from narrows.data.sources import Request
 from narrows.errors import InputError
 
 RNG = np.random.default_rng(0)

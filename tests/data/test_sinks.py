@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from narrows.data.frames import Form, Frames, open_frames
+from narrows.data.request import Request
 from narrows.data.schema import Column, Schema
 from narrows.data.sinks import Sink, sink
-from narrows.data.sources import Request
 from narrows.errors import InputError
 
 RNG = np.random.default_rng(0)

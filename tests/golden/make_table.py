@@ -15,7 +15,7 @@ from narrows.compression.compressor import Compressor, Work
 from narrows.compression.files import compressor_for, save_codec
 from narrows.data.frames import open_frames
 from narrows.data.readers import read
-from narrows.data.sources import Request
+from narrows.data.request import Request
 from narrows.fit import fit
 from narrows.plan import Plan
 

@@ -68,15 +68,10 @@ def denoise(model: Path, data: str, output: Path, reading: Reading = Reading()) 
 
     fitted = load(model)
     corruption = fitted.model.recipe.corruption
-    if corruption.kind == "none":
+    if not corruption.corrupts:
         raise InputError(
             f"{model} was trained on images as they are, and knows no noise; train preset denoiser, or another with "
             f"--set corruption=gaussian"
-        )
-    if not fitted.schema.is_image:
-        raise InputError(
-            f"noise is taken out of images, and {model} was trained on {fitted.schema.describe()}; take narrows "
-            f"reconstruct"
         )
     if reading.tile is not None:
         raise InputError("tile was given for images to denoise, which come back whole: leave it out")

@@ -10,8 +10,8 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     from narrows.data.dataset import Dataset
     from narrows.data.frames import Frames
+    from narrows.data.request import Request
     from narrows.data.schema import Schema
-    from narrows.data.sources import Request
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Reading:
 
     def request(self, schema: Schema | None = None) -> Request:
         """What is asked of a reader of examples that a trained model's ``schema`` has."""
-        from narrows.data.sources import Request
+        from narrows.data.request import Request
 
         kinds = _kinds(self.column or ())
         return Request(

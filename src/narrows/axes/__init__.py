@@ -9,14 +9,13 @@ Letters: k samples, n examples, d code size, x data shape, P parameters of the l
 
 from narrows.axes.modelling import (
     ACTIVE_VARIANCE,
-    Corruption,
     Latent,
     Likelihood,
     Network,
     flat,
     usual_likelihood,
 )
-from narrows.axes.training import Gradient, Objective, average_draw
+from narrows.axes.training import Corruption, Gradient, Objective, average_draw
 
 __all__ = [
     "ACTIVE_VARIANCE",

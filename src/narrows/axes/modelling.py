@@ -1,4 +1,4 @@
-"""The axes of the model itself: network, latent, likelihood, and what the encoder gets to see."""
+"""The axes of the model itself: network, latent and likelihood."""
 
 from __future__ import annotations
 
@@ -251,30 +251,6 @@ USUAL_LIKELIHOODS = {
     "reals": "gaussian",
     "columns": "columns",
 }
-
-
-class Corruption(Part, axis="corruption"):
-    """What the encoder gets to see of the standardised input.
-
-    Attributes
-    ----------
-    differences : bool
-        Whether small differences of what the network gives are taken, so that training must be in float32.
-    """
-
-    differences: ClassVar[bool] = False
-
-    def refuses_latent(self, latent: Latent) -> str | None:
-        """Return a sentence that says why such codes do not learn what they must under it; None if they do."""
-        return None
-
-    def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
-        """Return a sentence that says why this likelihood cannot score what it leaves to score; None if it can."""
-        return None
-
-    @abstractmethod
-    def forward(self, batch: Batch, noise: Noise) -> Batch:
-        """Return a batch whose ``seen`` is corrupted; the target ``x`` stays as it is."""
 
 
 def flat(z: Tensor) -> Tensor:

@@ -1,17 +1,62 @@
-"""The axes of training: which bound is driven up, and how a gradient passes through the draw of a code."""
+"""The axes of training: what the encoder gets to see, which bound is driven up, how a gradient passes through a draw."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor
 from torch.distributions import Distribution
 
-from narrows.axes.modelling import Latent
+from narrows.axes.modelling import Latent, Likelihood
 from narrows.noise import Noise
 from narrows.parts import Part
-from narrows.values import Clock, Terms
+from narrows.values import Batch, Clock, Terms
+
+
+class Corruption(Part, axis="corruption"):
+    """What the encoder gets to see of the standardised input.
+
+    Attributes
+    ----------
+    corrupts : bool
+        Whether what is seen differs from the example.
+    differences : bool
+        Whether small differences of what the network gives are taken, so that training must be in float32.
+    """
+
+    corrupts: ClassVar[bool] = True
+    differences: ClassVar[bool] = False
+
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Return a sentence that says why such codes do not learn what they must under it; None if they do."""
+        return None
+
+    def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
+        """Return a sentence that says why this likelihood cannot score what it leaves to score; None if it can."""
+        return None
+
+    @abstractmethod
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Return a batch whose ``seen`` is corrupted; the target ``x`` stays as it is."""
+
+    def score(self, p: Distribution, batch: Batch, again: Callable[[Tensor], Distribution], noise: Noise) -> Tensor:
+        """Nats (k, n) of what training scores: all cells of x, unless the corruption leaves others to be scored.
+
+        Parameters
+        ----------
+        p : Distribution
+            p(x | z) of the codes drawn.
+        batch : Batch
+            What `forward` gave.
+        again : callable
+            p(x | z) where something else had been seen, for codes that are not drawn.
+        noise : Noise
+            For what it draws.
+        """
+        nats: Tensor = p.log_prob(batch.x)
+        return nats
 
 
 class Objective(Part, axis="objective"):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from narrows.axes import Corruption, Latent, Likelihood
 from narrows.corruptions.hiding import check_rate
+from narrows.corruptions.noisy import unit
 from narrows.data.schema import Schema
 from narrows.errors import at_least
 from narrows.noise import Noise
@@ -61,6 +65,11 @@ class BlindSpot(Corruption, kind="blind-spot"):
         shown = torch.where(hidden, self._near(seen, one_plane, noise), seen)
         return dataclasses.replace(batch, seen=shown, scored=hidden.expand(seen.shape))
 
+    def score(self, p: Any, batch: Batch, again: Callable[[Tensor], Distribution], noise: Noise) -> Tensor:
+        """Nats (k, n) of the hidden pixels."""
+        nats: Tensor = p.log_prob_of(batch.x, batch.scored)
+        return nats
+
     def _near(self, seen: Tensor, plane: tuple[int, ...], noise: Noise) -> Tensor:
         """For each pixel one near it, and never itself; beyond the border the image goes on as in a mirror."""
         n, _, height, width = plane
@@ -106,7 +115,7 @@ class _KnownNoise(Corruption):
         """Standard deviation of the noise in what is seen, broadcastable to it."""
         if self.sigma is None:
             return noise_level(batch.seen)
-        return torch.as_tensor(batch.unit if self.raw else 1.0, device=batch.seen.device) * self.sigma
+        return self.sigma * (unit(batch) if self.raw else batch.seen.new_ones(()))
 
 
 class Recorrupted(_KnownNoise, kind="recorrupted"):
@@ -180,10 +189,15 @@ class Sure(_KnownNoise, kind="sure"):
         return None if likelihood.cellwise else _wants_gaussian(self, likelihood, "tells clean cells from noisy ones")
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
-        """Leave the batch as it is, and say how the second look is to differ."""
-        level = self.level(batch)
-        sides = noise.uniform(batch.seen.shape, rows=0) < 0.5
-        return dataclasses.replace(batch, probe=torch.where(sides, -STEP, STEP), variance=level.square())
+        """Return the batch itself."""
+        return batch
+
+    def score(self, p: Any, batch: Batch, again: Callable[[Tensor], Distribution], noise: Noise) -> Tensor:
+        """Nats (k, n) of the clean example, by a second look beside the first."""
+        step = torch.where(noise.uniform(batch.seen.shape, rows=0) < 0.5, -STEP, STEP)
+        derivative = (again(batch.seen + step).mean - p.mean) / step
+        nats: Tensor = p.log_prob_clean(batch.x, self.level(batch).square(), derivative)
+        return nats
 
 
 def noise_level(images: Tensor) -> Tensor:

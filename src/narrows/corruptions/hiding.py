@@ -16,6 +16,8 @@ from narrows.values import Batch
 class Clean(Corruption, kind="none"):
     """The input as it is."""
 
+    corrupts = False
+
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Return the batch itself."""
         return batch

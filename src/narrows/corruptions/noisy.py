@@ -48,7 +48,9 @@ class Gaussian(Corruption, kind="gaussian"):
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Add noise to what is seen."""
-        drawn = normal(batch, noise, self.raw)
+        drawn = noise.normal(batch.seen.shape, rows=0)
+        if self.raw:
+            drawn = drawn * unit(batch)
         if self.widest is None:
             return dataclasses.replace(batch, seen=torch.add(batch.seen, drawn, alpha=self.sigma))
         one_each = (len(drawn), *(1 for _ in drawn.shape[1:]))
@@ -83,11 +85,10 @@ class Poisson(Corruption, kind="poisson"):
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Count."""
-        assert batch.low is not None
-        assert batch.high is not None
-        span = batch.high - batch.low
-        light = ((batch.seen - batch.low) / span).clamp_min(0)
-        return dataclasses.replace(batch, seen=batch.low + span * noise.poisson(self.peak * light) / self.peak)
+        assert batch.scale is not None
+        low, span = batch.scale.low, batch.scale.high - batch.scale.low
+        light = ((batch.seen - low) / span).clamp_min(0)
+        return dataclasses.replace(batch, seen=low + span * noise.poisson(self.peak * light) / self.peak)
 
 
 class SaltAndPepper(Corruption, kind="salt-and-pepper"):
@@ -121,7 +122,7 @@ class SaltAndPepper(Corruption, kind="salt-and-pepper"):
         return dataclasses.replace(batch, seen=torch.where(drawn < self.rate, extreme, batch.seen))
 
 
-def normal(batch: Batch, noise: Noise, raw: bool) -> Tensor:
-    """Draws of N(0, 1) for every cell seen, in units of the data's standard deviation, or of the raw data."""
-    drawn = noise.normal(batch.seen.shape, rows=0)
-    return drawn * batch.unit if raw else drawn
+def unit(batch: Batch) -> Tensor:
+    """One unit of the raw data in what is seen, of all but mixed tables, whose columns have none in common."""
+    assert batch.scale is not None
+    return batch.scale.unit

@@ -16,8 +16,9 @@ from narrows.data.dataset import from_array, from_raw, refuse_no_examples
 from narrows.data.grid import Grid
 from narrows.data.images import Pictures
 from narrows.data.matrices import numeric
+from narrows.data.request import Request
 from narrows.data.schema import Layout, Schema, shape_and_layout
-from narrows.data.sources import Request, located
+from narrows.data.sources import located
 from narrows.data.stored import Stored
 from narrows.data.verbatim import Verbatim
 from narrows.data.wording import short

@@ -13,7 +13,7 @@ from narrows.data.moments import CONSTANT_BELOW, merge
 from narrows.data.schema import Schema
 from narrows.noise import Noise
 from narrows.plan import Binarize
-from narrows.values import Batch
+from narrows.values import Batch, Scale
 
 ROWS_AT_ONCE = 500
 
@@ -114,14 +114,10 @@ class Transform(nn.Module):
         if self.grid:
             x = self._on_grid(raw, noise)
             # One pass over the values; indices on a grid are small enough for the products to be exact enough.
-            return self._batch(x, torch.addcmul(self.offset, x, self.gain))
+            return Batch(x, torch.addcmul(self.offset, x, self.gain), scale=Scale(self.unit, self.low, self.high))
         value = raw.to(self.scale.dtype) if self._as_given else self._on_grid(raw, noise)
         x = (value - self.shift) / self.scale
-        return self._batch(x, x)
-
-    def _batch(self, x: Tensor, seen: Tensor) -> Batch:
-        ends = bool(self.modelled.levels)
-        return Batch(x, seen, unit=self.unit, low=self.low if ends else None, high=self.high if ends else None)
+        return Batch(x, x, scale=Scale(self.unit, self.low, self.high))
 
     def inverse(self, x: Tensor) -> Tensor:
         """Target unit -> raw unit, for example for the mean of p(x | z)."""
