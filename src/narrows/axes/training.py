@@ -1,4 +1,4 @@
-"""The axes of training: what the encoder gets to see, which bound is driven up, how a gradient passes through a draw."""
+"""The axes of training: what the encoder sees, which bound is driven up, how a gradient passes through a draw."""
 
 from __future__ import annotations
 

@@ -56,6 +56,7 @@ class Around(Network):
         channels = outputs // math.prod(shape[1:])
         self.adds = channels == shape[0]
         self.make(shape[0], channels)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @abstractmethod
     def make(self, channels: int, outputs: int) -> None:
@@ -69,6 +70,8 @@ class Around(Network):
         """Images of any size (n, channels, height, width) -> (n, outputs, height, width)."""
         height, width = seen.shape[2:]
         spare = (0, -width % self.grain, 0, -height % self.grain)
+        # The channels of a pixel side by side: in bfloat16 on a processor that takes half the time.
+        seen = seen.contiguous(memory_format=torch.channels_last)
         out = self.through(F.pad(seen, spare, mode="replicate") if any(spare) else seen)[:, :, :height, :width]
         return out + seen if self.adds else out
 
