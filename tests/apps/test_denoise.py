@@ -116,6 +116,10 @@ def test_refusals(denoiser, models, here, refused):
     corrupted = ["--preset", "denoising", "--epochs", 1, "--set", "network.width=4"]
     assert run([str(word) for word in ["train", models / "table.csv", "-o", here / "t.safetensors", *corrupted]]) == 0
     refused("denoise", "t.safetensors", "images.npy", "-o", "o.npy", says="take narrows reconstruct")
+    np.save(here / "hole.npy", np.where(np.arange(162).reshape(2, 9, 9) == 100, np.nan, 1.0))
+    np.save(here / "bits.npy", np.ones((2, 9, 9), bool))
+    refused("denoise", denoiser, "hole.npy", "-o", "o.npy", says="image 1 holds what is no finite number")
+    refused("denoise", denoiser, "bits.npy", "-o", "o.npy", says="the array holds bool")
     refused("denoise", denoiser, "rows.npy", "-o", "o.npy", says="take narrows reconstruct")
     refused("denoise", denoiser, "images.npy", "-o", "o.png", says="suffix .png")
     refused("denoise", denoiser, "small.png", "-o", "o.npy", says="suffix .npy")

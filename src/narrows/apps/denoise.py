@@ -122,10 +122,22 @@ def _array(model: Model, stored: Stored, output: Path) -> int:
     with writing(output) as path:
         target = np.lib.format.open_memmap(path, "w+", stored.dtype, stored.shape)
         for rows in counted("denoising", stored.rows(at_once), stored.shape[0], len):
+            _check_numbers(rows, first)
             target[first : first + len(rows)] = schema.to_user(_restored(model, schema.from_user(rows)))
             first += len(rows)
         target.flush()
     return first
+
+
+def _check_numbers(images: np.ndarray, first: int) -> None:
+    """Raise `InputError` unless images, of which these are the next, hold finite numbers."""
+    if images.dtype.kind not in "iuf":
+        raise InputError(f"the array holds {images.dtype}, and noise is taken out of numbers; give such an array")
+    finite = np.isfinite(images).reshape(len(images), -1).all(1)
+    if not finite.all():
+        raise InputError(
+            f"image {first + int(finite.argmin())} holds what is no finite number; mend it, or leave it out"
+        )
 
 
 def _restored(model: Model, images: np.ndarray) -> np.ndarray:
