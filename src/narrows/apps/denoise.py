@@ -81,7 +81,7 @@ def denoise(model: Path, data: str, output: Path, reading: Reading = Reading()) 
     if isinstance(source, Pictures):
         total, notes = _pictures(fitted.model, source, output)
     else:
-        total, notes = _array(fitted.model, source or Stored.of(found.read().values), output), []
+        total, notes = _array(fitted.model, source or Stored.of(found.read().values), short(data), output), []
     return Denoised(str(output), total, f"{corruption.kind} ({settings})", notes)
 
 
@@ -107,9 +107,10 @@ def _one(model: Model, name: str, image: np.ndarray) -> np.ndarray:
     return np.moveaxis(planes, 0, 2).reshape(image.shape)
 
 
-def _array(model: Model, stored: Stored, output: Path) -> int:
-    """Restore the images of an array, some at once, into an array of the same shape and type."""
+def _array(model: Model, stored: Stored, what: str, output: Path) -> int:
+    """Restore the images of an array, some at once, into one of the same shape and type; of bits, into numbers."""
     from narrows.atomic import writing
+    from narrows.data.matrices import finite, numeric
     from narrows.data.schema import shape_and_layout
     from narrows.data.writers import check_suffix
 
@@ -120,24 +121,14 @@ def _array(model: Model, stored: Stored, output: Path) -> int:
     schema = dataclasses.replace(model.schema, shape=shape, layout=layout)
     at_once, first = max(1, CELLS // schema.size), 0
     with writing(output) as path:
-        target = np.lib.format.open_memmap(path, "w+", stored.dtype, stored.shape)
+        dtype = np.dtype(np.float32) if stored.dtype == bool else stored.dtype
+        target = np.lib.format.open_memmap(path, "w+", dtype, stored.shape)
         for rows in counted("denoising", stored.rows(at_once), stored.shape[0], len):
-            _check_numbers(rows, first)
-            target[first : first + len(rows)] = schema.to_user(_restored(model, schema.from_user(rows)))
+            given = finite(numeric(rows, what), None, f"{what}, from image {first} on,")
+            target[first : first + len(rows)] = schema.to_user(_restored(model, schema.from_user(given)))
             first += len(rows)
         target.flush()
     return first
-
-
-def _check_numbers(images: np.ndarray, first: int) -> None:
-    """Raise `InputError` unless images, of which these are the next, hold finite numbers."""
-    if images.dtype.kind not in "iuf":
-        raise InputError(f"the array holds {images.dtype}, and noise is taken out of numbers; give such an array")
-    finite = np.isfinite(images).reshape(len(images), -1).all(1)
-    if not finite.all():
-        raise InputError(
-            f"image {first + int(finite.argmin())} holds what is no finite number; mend it, or leave it out"
-        )
 
 
 def _restored(model: Model, images: np.ndarray) -> np.ndarray:
@@ -147,7 +138,7 @@ def _restored(model: Model, images: np.ndarray) -> np.ndarray:
 
     high = model.schema.high
     if images.dtype.kind not in "iu":
-        return restored(model, tensor_of(images)).numpy().astype(images.dtype)
+        return restored(model, tensor_of(images)).numpy()
     most = np.iinfo(images.dtype).max
     factor = most / high if {most, high} == {0xFF, 0xFFFF} else 1.0
     made = restored(model, tensor_of(images).double() / factor).numpy() * factor
