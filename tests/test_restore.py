@@ -65,3 +65,21 @@ def test_refusals():
     table = Schema((6,), 0.0, 1.0)
     with pytest.raises(InputError, match="take narrows reconstruct"):
         restored(Model(choose("denoising", table), table), torch.rand(2, 1, 2, 3))
+
+
+def test_hidden_pixels_are_filled_in_and_no_other_changes():
+    model = denoiser(corruption="mask")
+    clean = images(2, 1, 21, 13, seed=1)
+    hidden = Noise(3).uniform(clean.shape, rows=0) < 0.5
+    made = restored(model, clean, side=8, hidden=hidden)
+    assert torch.equal(made[~hidden], clean[~hidden])
+    # What is under a hidden pixel tells nothing: it may be no number.
+    blank = restored(model, clean.masked_fill(hidden, torch.nan), side=8, hidden=hidden)
+    assert torch.equal(made, blank)
+    seen = model.batch(clean, Noise(0)).hide(hidden).seen
+    expected = model.transform.inverse(
+        model.likelihood(model.network.map(seen).view(1, 2, *seen.shape[1:])[:, :, None]).mean[0]
+    )
+    torch.testing.assert_close(made[hidden], expected[hidden], rtol=1e-4, atol=1e-2)
+    with pytest.raises(InputError, match="train preset denoiser with --set corruption=mask"):
+        restored(denoiser(), clean, hidden=hidden)

@@ -16,7 +16,7 @@ import narrows
 from narrows import filters
 from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
 from narrows.checkpoint import Best, load_checkpoint
-from narrows.data.batches import Batches
+from narrows.data.batches import Batches, paired
 from narrows.data.mixed import MixedTransform
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
@@ -52,6 +52,7 @@ def fit(
     settings: Iterable[str] | Mapping[str, Any] = (),
     plan: Plan | None = None,
     watch: Watch = iter,
+    noisy: np.ndarray | None = None,
 ) -> Fitted:
     """Train a preset on rows.
 
@@ -69,6 +70,8 @@ def fit(
         How to train.
     watch : callable
         A last filter over the progress, such as a progress bar.
+    noisy : array, shape (n, x), optional
+        What is seen of each row, for corruption own.
 
     Returns
     -------
@@ -84,9 +87,13 @@ def fit(
     _check_rows(values)
     model = new_model(schema, preset, settings, plan)
     rows = tensor_of(values)
-    fingerprint = data_fingerprint(rows)
-    chosen, validation = _split(rows.to(model.device), plan)
-    training = Batches(rows.to(model.device), _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
+    beside = _beside(values, noisy, model)
+    fingerprint = data_fingerprint(rows if beside is None else paired(rows, beside))
+    rows, beside = rows.to(model.device), None if beside is None else beside.to(model.device)
+    chosen, held_back = _split(rows, plan)
+    validation = rows[held_back] if beside is None else paired(rows[held_back], beside[held_back])
+    size = _batch_rows(plan, len(chosen))
+    training = Batches(rows, size, seed=plan.seed, chosen=chosen, beside=beside)
     model.objective.adapt(len(training))
     if not plan.online:
         model.adapt(training.chunks(ROWS_AT_ONCE))
@@ -104,7 +111,7 @@ def fit(
     trained.matrix_dtype = None
     trained.requires_grad_(True)
     trained.zero_grad()
-    findings += examine(trained, validation if len(validation) else next(training.chunks(EXAMINED_ROWS)))
+    findings += examine(trained, rows[held_back] if len(held_back) else next(training.chunks(EXAMINED_ROWS)))
     record = {
         "plan": identity,
         "data": {"rows": len(rows), "fingerprint": fingerprint, "held_out": len(validation)},
@@ -188,8 +195,11 @@ def _rate(model: Model, batches: Batches, plan: Plan) -> float | None:
     """Return the rate asked for or the range test's; None for the optimizer's usual one."""
     if plan.rate != "auto":
         return None if plan.rate is None else float(plan.rate)
-    rows = iter(Batches(batches.values, batches.size, seed=batches.seed, chosen=batches.chosen))
-    probe = next(iter(Batches(batches.values, PROBE_ROWS, seed=batches.seed, chosen=batches.chosen)))
+    rows, probes = (
+        iter(Batches(batches.values, size, seed=batches.seed, chosen=batches.chosen, beside=batches.beside))
+        for size in (batches.size, PROBE_ROWS)
+    )
+    probe = next(probes)
     noise, clock, cells = Noise(plan.seed, model.device), Clock.at_end(model.device), model.schema.size
 
     def surrogate(candidate: Model) -> Tensor:
@@ -209,12 +219,35 @@ def _batch_rows(plan: Plan, rows: int) -> int:
 
 
 def _split(rows: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Positions of the training rows, and the held-out rows, chosen by the seed; too few rows are all trained on."""
+    """Positions of the training rows and of the held-out ones, by the seed; too few rows are all trained on."""
     held_out = int(len(rows) * plan.validation)
     if not held_out:
-        return torch.arange(len(rows), device=rows.device), rows[:0]
+        return torch.arange(len(rows), device=rows.device), torch.arange(0, device=rows.device)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(plan.seed)).to(rows.device)
-    return order[held_out:].sort().values, rows[order[:held_out].sort().values]
+    return order[held_out:].sort().values, order[:held_out].sort().values
+
+
+def _beside(values: np.ndarray, noisy: np.ndarray | None, model: Model) -> Tensor | None:
+    """What is seen of each row, where it is the user's own."""
+    own = model.recipe.corruption.own
+    if noisy is None:
+        if own:
+            raise InputError(
+                "corruption own sees what comes with the examples, and nothing did; give narrows train --noisy, or "
+                "take corruption=gaussian"
+            )
+        return None
+    if not own:
+        raise InputError(
+            f"noisy examples were given, and corruption {model.recipe.corruption.kind} makes its own; set "
+            f"corruption=own"
+        )
+    if noisy.shape != values.shape:
+        raise InputError(
+            f"the noisy examples have the shape {noisy.shape} and the clean ones {values.shape}; give one noisy "
+            f"version of each, in the same order"
+        )
+    return tensor_of(noisy)
 
 
 def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:

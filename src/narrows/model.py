@@ -156,6 +156,12 @@ class Model(nn.Module):
         batch: Batch = self.transform(raw, noise)
         return batch
 
+    def _pair(self, raw: Tensor, noise: Noise) -> Batch:
+        """Raw rows, or pairs of them -> the batch; of pairs, what is seen is the second's."""
+        rows, *own = raw.split(self.schema.shape[0], 1) if self.recipe.corruption.own else (raw,)
+        batch = self.batch(rows, noise)
+        return dataclasses.replace(batch, seen=self.batch(own[0], noise).seen) if own else batch
+
     def posterior(self, seen: Tensor) -> Distribution:
         """q(z | x) for standardised input (n, x)."""
         with self._matrices():
@@ -202,6 +208,15 @@ class Model(nn.Module):
     def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.
 
+        Parameters
+        ----------
+        raw : Tensor, shape (n, x)
+            Raw rows, or pairs of them, (n, 2 x[0], ...), of which the second halves are seen.
+        noise : Noise
+            For what is drawn.
+        clock : Clock
+            How far training has come.
+
         Returns
         -------
         surrogate : Tensor, shape ()
@@ -210,7 +225,7 @@ class Model(nn.Module):
             Of each example, with every schedule at its end, detached.
         """
         objective = self.objective
-        batch = self.recipe.corruption(self.batch(raw, noise), noise)
+        batch = self.recipe.corruption(self._pair(raw, noise), noise)
         terms = self.terms(batch, objective.samples, noise, clock, estimated=True)
         cost = objective.cost(terms, clock)
         surrogate = self.gradient.surrogate(cost, terms, objective)

@@ -1,8 +1,9 @@
-"""Noise taken out of images of any size, part by part."""
+"""Noise taken out of images of any size, part by part, and hidden pixels filled in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,12 +12,13 @@ from narrows.errors import InputError
 from narrows.inference import reconstructed
 from narrows.model import Model
 from narrows.networks.around import Around
+from narrows.values import Batch
 
 SIDE = 256  # of a part, without what is seen around it
 CELLS_AT_ONCE = 2**18
 
 
-def restored(model: Model, images: Tensor, side: int = SIDE) -> Tensor:
+def restored(model: Model, images: Tensor, side: int = SIDE, hidden: Tensor | None = None) -> Tensor:
     """Return the mean of p(clean | seen) for raw noisy images, in raw units.
 
     Of a network without a bottleneck images may have any size: parts of so many pixels, each with as much around it as
@@ -31,6 +33,8 @@ def restored(model: Model, images: Tensor, side: int = SIDE) -> Tensor:
         Raw.
     side : int
         Of a part, in pixels.
+    hidden : Tensor of bool, shape (n, c, height, width), optional
+        Pixels to fill in, whatever they are; the others then stay as they are.
 
     Returns
     -------
@@ -40,21 +44,26 @@ def restored(model: Model, images: Tensor, side: int = SIDE) -> Tensor:
     Raises
     ------
     InputError
-        If they are not such images.
+        If they are not such images, or the model did not learn to fill in.
     """
     _check(model, tuple(images.shape[1:]))
+    if hidden is not None:
+        _check_fills(model)
     planes = images.reshape(-1, model.schema.shape[0], *images.shape[2:])
     if not isinstance(model.network, Around):
         return reconstructed(model, planes).view(images.shape)
+    gaps = torch.zeros(0, *planes.shape[1:]) if hidden is None else hidden.reshape(planes.shape)
     model.eval()
     out = torch.empty(planes.shape, dtype=model.transform.scale.dtype)
     at_once = max(1, CELLS_AT_ONCE // planes[0].numel())
     with torch.inference_mode():
-        for some, into in zip(planes.split(at_once), out.split(at_once), strict=True):
-            for (rows, columns), (upper, left), part in _parts(some, model.network, side):
-                made = _mean(model, model.network, part.to(model.device))
-                height, width = rows.stop - rows.start, columns.stop - columns.start
-                into[:, :, rows, columns] = made[:, :, upper : upper + height, left : left + width].cpu()
+        for first in range(0, len(planes), at_once):
+            some = slice(first, first + at_once)
+            for part, seen, inner in _parts(planes.shape[2:], model.network, side):
+                made = _mean(model, model.network, planes[some][seen], gaps[some][seen])
+                out[some][part] = made[inner].cpu()
+    if hidden is not None:
+        out = torch.where(gaps, out, planes.to(out.dtype))
     return out.view(images.shape)
 
 
@@ -77,22 +86,40 @@ def _check(model: Model, shape: tuple[int, ...]) -> None:
         )
 
 
-def _parts(images: Tensor, network: Around, side: int) -> Iterator[tuple[tuple[slice, slice], tuple[int, int], Tensor]]:
-    """Rows and columns of each part, where these begin in what is seen for them, and that (n, c, h, w)."""
+def _check_fills(model: Model) -> None:
+    """Raise `InputError` unless a model learnt to fill in hidden pixels."""
+    corruption, network = model.recipe.corruption, model.network
+    if not (corruption.hides and network.around):
+        raise InputError(
+            f"pixels were given to fill in, and the model was trained with network {network.kind} and corruption "
+            f"{corruption.kind}; train preset denoiser with --set corruption=mask corruption.rate=0.5"
+        )
+
+
+Region = tuple[slice, slice, slice, slice]
+
+
+def _parts(shape: Sequence[int], network: Around, side: int) -> Iterator[tuple[Region, Region, Region]]:
+    """Each part of images of a height and a width, what is seen for it, and where it lies in that."""
     grain = network.grain
     margin, step = (-(-length // grain) * grain for length in (network.reach, side))
-    height, width = images.shape[2:]
-    for top in range(0, height, step):
-        for first in range(0, width, step):
-            rows, columns = slice(top, min(top + step, height)), slice(first, min(first + step, width))
-            above, before = max(top - margin, 0), max(first - margin, 0)
-            part = images[:, :, above : rows.stop + margin, before : columns.stop + margin]
-            yield (rows, columns), (top - above, first - before), part
+    places = [[_stretch(start, min(start + step, end), margin) for start in range(0, end, step)] for end in shape]
+    for rows, columns in itertools.product(*places):
+        part, seen, inner = ((slice(None), slice(None), *pair) for pair in zip(rows, columns, strict=True))
+        yield part, seen, inner
 
 
-def _mean(model: Model, network: Around, raw: Tensor) -> Tensor:
-    """Mean of p(clean | seen) of raw images (n, c, h, w) of any size, in raw units."""
+def _stretch(start: int, end: int, margin: int) -> tuple[slice, slice, slice]:
+    """Of one axis: a part, what is seen for it, and where it lies in that."""
+    before = max(start - margin, 0)
+    return slice(start, end), slice(before, end + margin), slice(start - before, end - before)
+
+
+def _mean(model: Model, network: Around, raw: Tensor, hidden: Tensor) -> Tensor:
+    """Mean of p(clean | seen) of raw images (n, c, h, w) of any size, some pixels hidden, in raw units."""
     transform = model.transform
-    params = network.map(transform(raw).seen)
+    batch: Batch = transform(raw.to(model.device))
+    seen = (batch.hide(hidden.to(model.device)) if len(hidden) else batch).seen
+    params = network.map(seen)
     p = model.likelihood(params.view(1, len(raw), *model.param_shape[:-2], *params.shape[2:]))
     return transform.inverse(p.mean[0])

@@ -151,3 +151,73 @@ def test_refusals(denoiser, models, here, refused):
     for name, shape in (("a", (9, 9)), ("b", (9, 9, 3))):
         Image.fromarray(np.zeros(shape, np.uint8)).save(here / "mixed" / f"{name}.png")
     refused("train", "mixed", "-o", "m.safetensors", "--tile", 4, says="to one mode")
+
+
+def striped(image):
+    """What no corruption of ours makes: every other column darker."""
+    dark = image.astype(float)
+    dark[:, ::2] *= 0.6
+    return dark.astype(np.uint8)
+
+
+def test_noise_of_the_users_own_is_learnt_from_pairs(here, done, refused):
+    for folder in ("clean", "noisy", "fewer", "new"):
+        (here / folder).mkdir()
+    for seed in range(12):
+        image = drawing(seed).astype(np.uint8)
+        Image.fromarray(image).save(here / "clean" / f"{seed:02}.png")
+        Image.fromarray(striped(image)).save(here / "noisy" / f"{seed:02} in less light.png")
+    Image.fromarray(image).save(here / "fewer" / "one.png")
+    train = ["train", "clean", "-o", "m.safetensors", "--tile", 16, "--epochs", 12, "--batch-size", 32, "--rate", 0.005]
+    small = ["--preset", "denoiser", "--set", "network.channels=8", "network.stages=1"]
+    done(*train, "--noisy", "noisy", *small)
+    clean = drawing(100)
+    Image.fromarray(striped(clean)).save(here / "new" / "a.png")
+    told = json.loads(done("denoise", "m.safetensors", "new", "-o", "out", "--json"))
+    assert told["noise"] == "own"
+    made = np.asarray(Image.open(here / "out" / "a.png"))
+    assert error(made, clean) < 0.2 * error(striped(clean), clean)
+    refused(*train, "--noisy", "fewer", *small, says="one noisy version of each, in the same order")
+    refused(*train, "--noisy", "missing", *small, says="missing")
+    refused(*train, *small, "corruption=own", says="give narrows train --noisy")
+    refused(*train, "--noisy", "noisy", *small, "corruption=gaussian", says="set corruption=own")
+    refused(*train, "--noisy", "noisy", "--preset", "detector", says="--noisy is for models that denoise")
+
+
+def test_hidden_pixels_are_filled_in(here, done, refused):
+    for folder in ("clean", "seen", "hidden"):
+        (here / folder).mkdir()
+    for seed in range(12):
+        Image.fromarray(drawing(seed).astype(np.uint8)).save(here / "clean" / f"{seed}.png")
+    train = ["train", "clean", "-o", "m.safetensors", "--tile", 16, "--epochs", 12, "--batch-size", 32, "--rate", 0.005]
+    choices = ["network.channels=8", "network.stages=1", "corruption=mask", "corruption.rate=0.5"]
+    done(*train, "--preset", "denoiser", "--set", *choices)
+    clean = np.stack([drawing(seed).astype(np.uint8) for seed in (100, 101)])
+    gaps = np.random.default_rng(0).uniform(size=clean.shape) < 0.5
+    seen = np.where(gaps, 0, clean).astype(np.uint8)
+    for name, image, mask in zip("ab", seen, gaps, strict=True):
+        Image.fromarray(image).save(here / "seen" / f"{name}.png")
+        Image.fromarray(mask).save(here / "hidden" / f"{name}.png")
+    done("denoise", "m.safetensors", "seen", "--hidden", "hidden", "-o", "out")
+    made = np.stack([np.asarray(Image.open(here / "out" / f"{name}.png")) for name in "ab"])
+    assert np.array_equal(made[~gaps], clean[~gaps])
+    assert error(made, clean) < 0.02 * error(seen, clean)
+    np.save(here / "gaps.npy", np.where(gaps, np.nan, clean).astype(np.float32))
+    done("denoise", "m.safetensors", "gaps.npy", "-o", "filled.npy")
+    np.testing.assert_allclose(np.load(here / "filled.npy").clip(0, 255), made, atol=0.501)
+    done("denoise", "m.safetensors", "seen", "--hidden", "hidden/a.png", "-o", "all")
+    assert np.array_equal(np.asarray(Image.open(here / "all" / "a.png")), made[0])
+    (here / "one").mkdir()
+    Image.fromarray(gaps[0]).save(here / "one" / "a.png")
+    Image.fromarray(gaps[0, :5]).save(here / "short.png")
+    refused("denoise", "m.safetensors", "seen", "-o", "no", says="say which with --hidden")
+    refused("denoise", "m.safetensors", "seen", "-o", "no", "--hidden", "one", says="one for each of the 2 images")
+    refused("denoise", "m.safetensors", "seen", "-o", "no", "--hidden", "gaps.npy", says="takes one image")
+    refused("denoise", "m.safetensors", "seen", "-o", "no", "--hidden", "short.png", says="of it 5 x 40")
+    refused("denoise", "m.safetensors", "gaps.npy", "-o", "no.npy", "--hidden", "hidden", says="leave it out")
+    assert not (here / "no").exists()
+
+
+def test_a_model_that_fills_in_nothing(denoiser, here, refused):
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(here / "a.png")
+    refused("denoise", denoiser, "a.png", "-o", "b.png", "--hidden", "a.png", says="--set corruption=mask")

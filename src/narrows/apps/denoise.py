@@ -1,8 +1,10 @@
-"""Take noise out of images."""
+"""Take noise out of images, and fill in their hidden pixels."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +47,13 @@ class Denoised:
     notes: list[str]
 
 
-def denoise(model: Path, data: str, output: Path, reading: Reading = Reading()) -> Denoised:  # noqa: B008  frozen
+def denoise(
+    model: Path,
+    data: str,
+    output: Path,
+    hidden: str | None = None,
+    reading: Reading = Reading(),  # noqa: B008  frozen
+) -> Denoised:
     """Take the noise out of images, whatever their size; they keep their bits, 8 or 16, and their orientation.
 
     Parameters
@@ -56,10 +64,14 @@ def denoise(model: Path, data: str, output: Path, reading: Reading = Reading()) 
         A folder or zip file of images, one image, an array, or a named data set.
     output : Path
         A folder (no suffix), .zip or .png for images that come as such; .npy for an array.
+    hidden : str, optional
+        Pixels to fill in, by a model trained with corruption=mask: an image, above 0 where one is to be filled in, or a
+        folder or zip file with one for each image, in the order of their names. Other pixels stay as they are. In an
+        array, cells to fill in are NaN.
     reading : Reading
         How to read the data.
     """
-    check_target(output, inputs=[model, data])
+    check_target(output, inputs=[model, data] if hidden is None else [model, data, hidden])
 
     from narrows.data.images import Pictures
     from narrows.data.sources import located
@@ -73,35 +85,68 @@ def denoise(model: Path, data: str, output: Path, reading: Reading = Reading()) 
             f"{model} was trained on images as they are, and knows no noise; train preset denoiser, or another with "
             f"--set corruption=gaussian"
         )
+    if hidden is None and corruption.hides and fitted.model.network.around and Path(data).suffix != ".npy":
+        raise InputError(f"{model} learnt to fill in hidden pixels; say which with --hidden MASK")
     if reading.tile is not None:
         raise InputError("tile was given for images to denoise, which come back whole: leave it out")
     found = located(data, reading.request(fitted.schema))
     source = found.open() if found.open else None
     settings = ", ".join(f"{name}={value}" for name, value in corruption.get_params().items())
     if isinstance(source, Pictures):
-        total, notes = _pictures(fitted.model, source, output)
+        total, notes = _pictures(fitted.model, source, _masks(hidden, len(source)), output)
     else:
+        if hidden is not None:
+            raise InputError("hidden was given for an array, where cells to fill in are NaN: leave it out")
         total, notes = _array(fitted.model, source or Stored.of(found.read().values), short(data), output), []
-    return Denoised(str(output), total, f"{corruption.kind} ({settings})", notes)
+    return Denoised(str(output), total, f"{corruption.kind} ({settings})" if settings else corruption.kind, notes)
 
 
-def _pictures(model: Model, pictures: Pictures, output: Path) -> tuple[int, list[str]]:
+def _masks(hidden: str | None, images: int) -> Iterator[np.ndarray | None]:
+    """For each image, in order, which pixels (height, width) are to be filled in; None where none was given."""
+    from narrows.data.images import Pictures
+    from narrows.data.request import Request
+    from narrows.data.sources import located
+
+    if hidden is None:
+        return itertools.repeat(None, images)
+    found = located(hidden, Request())
+    masks = found.open() if found.open else None
+    if not isinstance(masks, Pictures) or (masks.kind != "image" and len(masks) != images):
+        raise InputError(
+            f"hidden was given as {short(hidden)}; it takes one image, or a folder or zip file with one for each of "
+            f"the {images} images"
+        )
+    given = (np.asarray(np.atleast_3d(mask)[:, :, :3].any(2)) for _, mask in masks)
+    return iter(itertools.repeat(next(given), images) if masks.kind == "image" else given)
+
+
+def _pictures(
+    model: Model, pictures: Pictures, masks: Iterator[np.ndarray | None], output: Path
+) -> tuple[int, list[str]]:
     """Restore images one by one into files of the same names."""
     from narrows.data.sinks import encoded, picture_sink
 
     total = len(pictures)
     with picture_sink(output, pictures.kind) as target:
-        for name, image in counted("denoising", pictures, total, lambda _: 1):
-            target.put(encoded(_one(model, name, image)), name)
+        given = zip(pictures, masks, strict=True)
+        for (name, image), mask in counted("denoising", given, total, lambda _: 1):
+            target.put(encoded(_one(model, name, image, mask)), name)
     return total, target.notes
 
 
-def _one(model: Model, name: str, image: np.ndarray) -> np.ndarray:
+def _one(model: Model, name: str, image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """An image (height, width) or (height, width, channels), restored; what is transparent stays so."""
     planes = np.moveaxis(np.atleast_3d(image), 2, 0)
     colours = 3 if len(planes) == 4 else len(planes)
+    if mask is not None and mask.shape != image.shape[:2]:
+        raise InputError(
+            f"the image {short(name)} is {image.shape[0]} x {image.shape[1]} and what is hidden of it "
+            f"{mask.shape[0]} x {mask.shape[1]}; give one of its size"
+        )
+    seen = planes[None, :colours]
     try:
-        planes = np.concatenate([_restored(model, planes[None, :colours])[0], planes[colours:]])
+        made = _restored(model, seen, None if mask is None else np.broadcast_to(mask, seen.shape))
+        planes = np.concatenate([made[0], planes[colours:]])
     except InputError as error:
         raise InputError(f"the image {short(name)}: {error}") from error
     return np.moveaxis(planes, 0, 2).reshape(image.shape)
@@ -124,22 +169,26 @@ def _array(model: Model, stored: Stored, what: str, output: Path) -> int:
         dtype = np.dtype(np.float32) if stored.dtype == bool else stored.dtype
         target = np.lib.format.open_memmap(path, "w+", dtype, stored.shape)
         for rows in counted("denoising", stored.rows(at_once), stored.shape[0], len):
-            given = finite(numeric(rows, what), None, f"{what}, from image {first} on,")
-            target[first : first + len(rows)] = schema.to_user(_restored(model, schema.from_user(given)))
+            rows = numeric(rows, what)
+            gaps = np.isnan(rows) if model.recipe.corruption.hides else np.zeros(rows.shape, bool)
+            given = finite(np.where(gaps, rows.dtype.type(0), rows), None, f"{what}, from image {first} on,")
+            made = _restored(model, schema.from_user(given), schema.from_user(gaps) if gaps.any() else None)
+            target[first : first + len(rows)] = schema.to_user(made)
             first += len(rows)
         target.flush()
     return first
 
 
-def _restored(model: Model, images: np.ndarray) -> np.ndarray:
+def _restored(model: Model, images: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:
     """Images (n, c, height, width) restored, in their own type, which may have 16 bits where the model has 8."""
     from narrows.restore import restored
     from narrows.tensors import tensor_of
 
+    gaps = None if hidden is None else tensor_of(hidden)
     high = model.schema.high
     if images.dtype.kind not in "iu":
-        return restored(model, tensor_of(images)).numpy()
+        return restored(model, tensor_of(images), hidden=gaps).numpy()
     most = np.iinfo(images.dtype).max
     factor = most / high if {most, high} == {0xFF, 0xFFFF} else 1.0
-    made = restored(model, tensor_of(images).double() / factor).numpy() * factor
+    made = restored(model, tensor_of(images).double() / factor, hidden=gaps).numpy() * factor
     return np.rint(made).clip(model.schema.low * factor, min(high * factor, most)).astype(images.dtype)

@@ -70,6 +70,7 @@ def train(
     reading: Reading = Reading(),  # noqa: B008  frozen
     plan: Plan = Plan(),  # noqa: B008  frozen
     contaminated: bool = False,
+    noisy: str | None = None,
 ) -> Trained | TrainedDetector:
     """Train a model on your own images or table, and write it as one file.
 
@@ -91,11 +92,16 @@ def train(
         How to train.
     contaminated : bool
         For a detector: anomalies may be among the rows, and no false-alarm rate is promised.
+    noisy : str, optional
+        A noisy version of each example of the data, in the same order (of files, that of their names): what a denoiser
+        learns to clean up. It takes the place of the preset's own noise.
     """
     plan.check()
-    check_target(output, inputs=[data])
+    check_target(output, inputs=[data] if noisy is None else [data, noisy])
     _check_side_outputs(plan, data)
     reading.check(data)
+    if noisy is not None:
+        reading.check(noisy)
 
     from narrows.detection.presets import DETECTORS
     from narrows.presets import PRESETS
@@ -103,6 +109,8 @@ def train(
     symbols = preset in PRESETS and PRESETS[preset].symbols
     dataset = reading.read(data, kind=values, keep_constants=preset in DETECTORS, symbols=symbols)
     if preset in DETECTORS:
+        if noisy is not None:
+            raise InputError(f"--noisy is for models that denoise, and {preset} is none; take --preset denoiser")
         return train_detector(dataset, output, preset, contaminated, settings, plan)
     if contaminated:
         raise InputError(f"--contaminated is for detectors, and {preset} is none; leave it out, or --preset detector")
@@ -111,7 +119,11 @@ def train(
     from narrows.model import parameters_in
     from narrows.persist import save
 
-    fitted = fit(dataset.values, dataset.schema, preset, settings, plan, progress_bar)
+    given = None
+    if noisy is not None:
+        given = reading.read(noisy, dataset.schema).values
+        settings = ("corruption=own", *settings)
+    fitted = fit(dataset.values, dataset.schema, preset, settings, plan, progress_bar, given)
     save(fitted, output)
     history = fitted.record["history"]
     held_out = [entry["validation"]["nats"] for entry in history if entry["validation"]]

@@ -22,11 +22,17 @@ class Corruption(Part, axis="corruption"):
     ----------
     corrupts : bool
         Whether what is seen differs from the example.
+    own : bool
+        Whether what is seen comes with the examples, instead of being made from them.
+    hides : bool
+        Whether cells are hidden, so that a model in use may be told which are.
     differences : bool
         Whether small differences of what the network gives are taken, so that training must be in float32.
     """
 
     corrupts: ClassVar[bool] = True
+    own: ClassVar[bool] = False
+    hides: ClassVar[bool] = False
     differences: ClassVar[bool] = False
 
     def refuses_latent(self, latent: Latent) -> str | None:

@@ -1,4 +1,4 @@
-"""Nothing hidden, or cells hidden at random."""
+"""Nothing hidden, what the user has of each example, or cells hidden at random."""
 
 from __future__ import annotations
 
@@ -23,6 +23,29 @@ class Clean(Corruption, kind="none"):
         return batch
 
 
+class Own(Corruption, kind="own"):
+    """What is seen of each example is the user's own, such as a photograph of it in less light.
+
+    Training rows come in pairs, see `narrows.data.batches.paired`. The noise need not be known, and what is learnt is
+    the mean of what is clean given what is seen (Burger et al. 2012).
+    """
+
+    own = True
+
+    def refuses(self, schema: Schema) -> str | None:
+        """Mixed tables, whose gaps have no like in what is seen."""
+        if schema.columns is None:
+            return None
+        return (
+            f"corruption own wants two versions of each example, all of numbers, and the data are "
+            f"{schema.describe()}; take corruption=mask"
+        )
+
+    def forward(self, batch: Batch, noise: Noise) -> Batch:
+        """Return the batch itself."""
+        return batch
+
+
 class Mask(Corruption, kind="mask"):
     """Cells hidden at random: each becomes 0, the mean, with probability ``rate`` (Vincent et al. 2008).
 
@@ -37,6 +60,8 @@ class Mask(Corruption, kind="mask"):
         -log p(hidden | z) + KL(q(z | whole row) || q(z | seen)), z of q(z | whole row) (Ivanov et al. 2019, eq. 4). The
         spread learnt is then that of a cell told from the others, not that of one seen. For mixed tables.
     """
+
+    hides = True
 
     def __init__(self, rate: float = 0.25, hidden_only: bool = False) -> None:
         super().__init__()

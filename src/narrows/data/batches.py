@@ -24,10 +24,21 @@ class Batches:
         Of the orders.
     chosen : Tensor, shape (n,), optional
         Positions of the rows to take; all of them unless given. The others are not copied away, only never met.
+    beside : Tensor, shape (m, x), optional
+        What is seen of each row, where it is the user's own: batches then hold both, (b, 2 x[0], ...), see `paired`.
     """
 
-    def __init__(self, values: Tensor, size: int, *, seed: int = 0, chosen: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        values: Tensor,
+        size: int,
+        *,
+        seed: int = 0,
+        chosen: Tensor | None = None,
+        beside: Tensor | None = None,
+    ) -> None:
         self.values = values
+        self.beside = beside
         self.chosen = chosen
         self.size = min(size, len(self))
         self.seed = seed
@@ -53,11 +64,16 @@ class Batches:
             self.position += self.size
             if self.position >= len(self):
                 self.epoch, self.position, self._order = self.epoch + 1, 0, None
-            # A full batch needs no copy: its order does not matter.
-            yield self.values if len(rows) == len(self.values) else self.values.index_select(0, rows)
+            yield self._at(rows)
+
+    def _at(self, rows: Tensor) -> Tensor:
+        if self.beside is not None:
+            return paired(self.values.index_select(0, rows), self.beside.index_select(0, rows))
+        # A full batch needs no copy: its order does not matter.
+        return self.values if len(rows) == len(self.values) else self.values.index_select(0, rows)
 
     def chunks(self, size: int, stride: int = 1) -> Iterator[Tensor]:
-        """Give every ``stride``-th row once, in stored order, in chunks of ``size`` rows."""
+        """Give every ``stride``-th row once, in stored order, in chunks of ``size`` rows, and nothing beside them."""
         for start in range(0, len(self), size * stride):
             rows = slice(start, start + size * stride, stride)
             yield self.values[rows if self.chosen is None else self.chosen[rows]]
@@ -72,3 +88,8 @@ class Batches:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self), generator=generator).to(self.values.device)
         return order if self.chosen is None else self.chosen[order]
+
+
+def paired(values: Tensor, beside: Tensor) -> Tensor:
+    """Rows (b, x) and what is seen of each (b, x) as one tensor, (b, 2 x[0], ...), which `Model.loss` takes apart."""
+    return torch.cat([values, beside], 1)
