@@ -26,7 +26,6 @@ from narrows.study.weighing import COMPONENT_DRAWS, Estimate, Reach, estimates, 
 from narrows.tensors import tensor_of
 from narrows.values import Batch
 
-QUESTION = "what is the evidence lower bound below, and by how much?"
 BITS = 8
 NETWORK = ["network=mlp", "network.width=64", "network.residual=true", "likelihood=bernoulli"]
 MODELS: dict[str, tuple[list[str], Codes]] = {

@@ -26,7 +26,6 @@ from narrows.study.training import DATA
 from narrows.tensors import tensor_of
 from narrows.values import Clock
 
-QUESTION = "full batch, mini-batch or one at a time: what is gained and what is lost?"
 SETTINGS = ["network=mlp", "network.width=32", "latent.size=8", "likelihood=gaussian", "likelihood.sigma=1"]
 ROWS = 1000
 LOOKS = 30

@@ -21,7 +21,6 @@ from narrows.parts import kinds
 from narrows.study.problem import CELLS, Problem, measured
 from narrows.study.tables import Table
 
-QUESTION = "which estimator of the gradient to trust, and what does its noise cost?"
 SEEDS, ROWS = 20, 2000  # estimates of a seed
 TIMED = 5  # of which the fastest counts
 OBJECTIVES: tuple[Objective, ...] = (Elbo(samples=2), Iwae(samples=2))

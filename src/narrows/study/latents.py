@@ -27,7 +27,6 @@ from narrows.study.tables import Table
 from narrows.study.training import DATA, trained
 from narrows.tensors import tensor_of
 
-QUESTION = "why can the codes of a variational autoencoder be drawn, and those of a basic one not?"
 NETWORK = ["network=mlp", "network.width=128", "likelihood=bernoulli"]
 KINDS = {"basic": "latent=point", "variational": "latent=gaussian"}
 SIZE, PLANE = 16, 2  # numbers in a code
