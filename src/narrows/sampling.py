@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, OneHotCategorical, Poisson
 
-from narrows.distributions import Chain, DiagonalNormal, Flat, FullNormal, Mixture, Point, StandardNormal
+from narrows.distributions import Chain, DiagonalNormal, Flat, FullNormal, Mixture, Nested, Point, StandardNormal
 from narrows.noise import Noise
 
 # Half the step of float32 uniforms: a draw of exactly 0 stands for the values below the first step, not for an outcome
@@ -64,6 +64,11 @@ def _(q: Independent, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 @draw.register
 def _(q: Point, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
     return q.value.expand(*shape)
+
+
+@draw.register
+def _(q: Nested, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return q.cut(shape[0])
 
 
 @draw.register

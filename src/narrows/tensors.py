@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,7 +22,19 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def data_fingerprint(values: Tensor) -> str:
+class Rows(Protocol):
+    """What a fingerprint asks of rows: a tensor, or rows in a file."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+    def split(self, size: int, /) -> Iterable[Tensor]: ...
+
+
+def data_fingerprint(values: Rows) -> str:
     """SHA-256 of the rows, their type and their shape."""
     digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
     for rows in values.split(10_000):
