@@ -63,7 +63,8 @@ def _(q: Independent, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 
 @draw.register
 def _(q: Point, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return q.value.expand(*shape)
+    # The gradient of a value that is drawn once need not be summed over the draws.
+    return q.value.unsqueeze(0) if shape[0] == 1 else q.value.expand(*shape)
 
 
 @draw.register

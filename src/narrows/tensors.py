@@ -26,12 +26,15 @@ class Rows(Protocol):
     """What a fingerprint asks of rows: a tensor, or rows in a file."""
 
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> torch.dtype:
+        """Type of the cells."""
 
     @property
-    def shape(self) -> Sequence[int]: ...
+    def shape(self) -> Sequence[int]:
+        """Rows first."""
 
-    def split(self, size: int, /) -> Iterable[Tensor]: ...
+    def split(self, size: int, /) -> Iterable[Tensor]:
+        """All rows in order, so many at once."""
 
 
 def data_fingerprint(values: Rows) -> str:

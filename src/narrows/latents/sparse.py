@@ -15,7 +15,7 @@ from narrows.distributions import Nested, Point
 from narrows.errors import at_least, at_most
 from narrows.latents.exact import Exact
 
-SAMPLED_ROWS = 256
+SAMPLED_ROWS = 128
 THRESHOLD_MOMENTUM = 0.01
 DEAD_AFTER = 50_000  # examples
 SMALLEST_THRESHOLD = 0.1  # of the root mean square of h
@@ -24,7 +24,7 @@ SMALLEST_THRESHOLD = 0.1  # of the root mean square of h
 def keep(h: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Keep the k n largest numbers of h (n, d) that are above 0, whatever their rows; the others become 0.
 
-    Of a batch of 512 rows or more, the bound is that of rows spread over it, and k n are kept but for its error: a
+    Of a batch of 256 rows or more, the bound is that of rows spread over it, and k n are kept but for its error: a
     selection from all numbers would take as long as the rest of a training step.
 
     Returns
