@@ -223,7 +223,7 @@ def _rows(values: np.ndarray | Filed, plan: Plan, device: torch.device) -> tuple
 
 
 def _split(rows: int, plan: Plan, most: int) -> tuple[Tensor, Tensor]:
-    """Places of training rows, and of held-out rows, at most so many, chosen by the seed; few rows are all trained on."""
+    """Places of training and of held-out rows, at most so many, chosen by the seed; few rows are all trained on."""
     held_out = min(int(rows * plan.validation), most)
     if not held_out:
         return torch.arange(rows), torch.zeros(0, dtype=torch.int64)

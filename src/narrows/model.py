@@ -132,10 +132,12 @@ class Model(nn.Module):
         return self.transform.scale.device
 
     def paced(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the parameters in groups, each with its pace; see `Likelihood`."""
-        own = list(self.likelihood.parameters())
-        others = [p for part in (self.network, self.latent, self.gradient) for p in part.parameters()]
-        return [(group, pace) for group, pace in ((others, 1.0), (own, self.likelihood.pace)) if group]
+        """Return the parameters in groups, each with its pace; see `Network` and `Likelihood`."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        paces = ((self.network, self.network.pace), (self.latent, 1.0), (self.gradient, 1.0))
+        for part, pace in (*paces, (self.likelihood, self.likelihood.pace)):
+            groups.setdefault(pace, []).extend(part.parameters())
+        return [(group, pace) for pace, group in groups.items() if group]
 
     def adapt(self, values: Tensor | Iterable[Tensor]) -> None:
         """Fit the transform to raw training rows (n, x), whole or in chunks; tell the likelihood how fine they are."""

@@ -23,9 +23,12 @@ class Network(Part, axis="network"):
     ----------
     around : bool
         Whether what is seen goes around the code: see `narrows.networks.around`.
+    pace : float
+        How many times faster than other parts' an adaptive optimizer moves its parameters.
     """
 
     around: ClassVar[bool] = False
+    pace: ClassVar[float] = 1.0
 
     @abstractmethod
     def build(self, shape: tuple[int, ...], features: int, code: int, outputs: int) -> None:
@@ -97,6 +100,8 @@ class Latent(Part, axis="latent"):
         a `FullNormal`; whether a code is all that is seen.
     nested : bool
         Whether draws of a code differ though none is random: each is the next one cut shorter, and the last is whole.
+    sparse : bool
+        Whether most numbers of a code are 0.
     narrow : bool
         Whether in training h may come in the type that matrices are multiplied in, such as bfloat16.
     """
@@ -108,6 +113,7 @@ class Latent(Part, axis="latent"):
     full: ClassVar[bool] = False
     whole: ClassVar[bool] = False
     nested: ClassVar[bool] = False
+    sparse: ClassVar[bool] = False
     narrow: ClassVar[bool] = False
     remedy: ClassVar[str] = "take a smaller latent.size, or train longer"
 

@@ -56,6 +56,7 @@ class Sparse(Exact):
         Examples since each unit last fired; only where ``dead_after`` is not 0.
     """
 
+    sparse = True
     narrow = True
     law: ClassVar[type[Point]] = Point
     idle: Tensor

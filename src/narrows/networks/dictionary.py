@@ -11,8 +11,8 @@ from narrows.axes import Latent, Likelihood, Network
 from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
 
-FIRST_THRESHOLD = 1.0  # rows are standardised, so what a unit hears of them before it has learned has a deviation of 1
-FIRST_RATE = 0.4
+FIRST_THRESHOLD = 2.0  # rows are standardised, so what a unit hears before it has learned has a deviation of 1
+FIRST_RATE = 0.5
 
 
 class Dictionary(Network, kind="dictionary"):
@@ -36,6 +36,10 @@ class Dictionary(Network, kind="dictionary"):
     steps : int
         Steps of the descent; 0 for an encoder that is linear.
     """
+
+    # Adam moves each number by about its rate in a step, and what must turn is a direction: ten times that turns an atom
+    # of a hundred numbers by a tenth.
+    pace = 10.0
 
     def __init__(self, tied: bool = False, steps: int = 0) -> None:
         super().__init__()
