@@ -70,7 +70,7 @@ def products() -> float:
     weight, atoms = torch.randn(CODES, CELLS).to(dtype), torch.randn(CODES, CELLS).to(dtype)
 
     def step() -> None:
-        x @ weight.T, z @ atoms, x @ atoms.T, z.T @ x, z.T @ x  # noqa: B018
+        x @ weight.T, z @ atoms, x @ atoms.T, z.T @ x, z.T @ x
 
     seconds = []
     for _ in range(ROUNDS):

@@ -95,10 +95,10 @@ def scores(
     Returns
     -------
     dict
-        mcc, the mean cosine of features and atoms matched one to one (Hungarian); f1, the mean over features of the F1
-        of "matched unit is on" for "feature is on"; uniqueness, the share of features whose nearest atom is nearest to
-        no other; a feature without a match counts 0; l0, codes on a row; explained_variance about the mean; dead_share of units never on; shrinkage, the
-        sum of matched codes over that of true ones where both are on.
+        mcc, the mean cosine of features and atoms matched one to one (Hungarian), 0 for a feature without a match; f1,
+        the mean over features of the F1 of "matched unit is on" for "feature is on"; uniqueness, the share of features
+        whose nearest atom is nearest to no other; l0, codes on a row; explained_variance about the mean; dead_share of
+        units never on; shrinkage, the sum of matched codes over that of true ones where both are on.
     """
     unit = atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-12)
     cosine = features @ unit.T

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 MEMORY = 0.9  # share of the past in the running mean of the excess
 MULTIPLIERS = (1e-4, 1e4)
+GAIN = 3.0
 PENALTY = 100.0  # what figures are reported with: above any multiplier that training should need
 
 
@@ -30,9 +31,10 @@ def move(multiplier: Tensor, excess: Tensor, error: Tensor, speed: float) -> Non
 class Control(nn.Module):
     """Holds a figure of the codes at a target (the multiplier of Rezende and Viola 2018, for a latent).
 
-    What it charges has the gradient of ``multiplier * figure``, and as its value 100 times the running excess over the
+    What it charges has the gradient of ``rate * figure``, and as its value 100 times the running excess over the
     target. So figures of different times compare, in training and on held-out rows, and the best weights keep the
-    target.
+    target. The rate is the multiplier times exp(3 excess): what answers at once keeps what answers slowly from
+    swinging.
 
     Parameters
     ----------
@@ -49,9 +51,14 @@ class Control(nn.Module):
         self.register_buffer("multiplier", torch.ones(()))
         self.register_buffer("excess", torch.zeros(()))
 
+    @property
+    def rate(self) -> Tensor:
+        """What a unit of the figure costs now, ()."""
+        return self.multiplier * (GAIN * self.excess).exp()
+
     def forward(self, figure: Tensor, error: Tensor) -> Tensor:
         """Charge for a figure, () or (n,), and in training move on by its error, (): a price of the figure's shape."""
-        charged = self.multiplier.clone() * figure  # a copy, which the backward pass finds as it is now
+        charged = self.rate * figure
         if self.training:
             move(self.multiplier, self.excess, error.detach(), self.speed)
         return PENALTY * self.excess.clamp_min(0.0) + (charged - charged.detach())

@@ -41,5 +41,5 @@ def data_fingerprint(values: Rows) -> str:
     """SHA-256 of the rows, their type and their shape."""
     digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
     for rows in values.split(10_000):
-        digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy())
+        digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy().data)
     return digest.hexdigest()

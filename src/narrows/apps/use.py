@@ -142,8 +142,8 @@ def embed(
     dataset = reading.read(data, fitted.schema)
     if sparse:
         shape = len(dataset.values), fitted.model.latent.size
-        found = (part.numpy() for part in sparse_codes(fitted.model, tensor_of(dataset.values)))
-        writers.write_sparse(*found, shape, output)
+        rows, units, numbers = (part.numpy() for part in sparse_codes(fitted.model, tensor_of(dataset.values)))
+        writers.write_sparse(rows, units, numbers, shape, output)
         return Written(str(output), shape[0], list(shape[1:]))
     z = codes(fitted.model, tensor_of(dataset.values)).numpy()
     labels = {} if dataset.labels is None else {"label": dataset.labels}

@@ -4,9 +4,10 @@ from narrows.latents.discrete import Bernoulli, Categorical
 from narrows.latents.exact import KlSparse, Nothing, Point, Whole
 from narrows.latents.flows import Flow
 from narrows.latents.gaussian import FullGaussian, Gaussian
+from narrows.latents.jump import JumpRelu
 from narrows.latents.ladder import Ladder
 from narrows.latents.priors import Mixture, Prior, Standard, Vamp
-from narrows.latents.sparse import L1, BatchTopK, JumpRelu, Matryoshka, TopK
+from narrows.latents.sparse import L1, BatchTopK, Matryoshka, TopK
 from narrows.latents.vector import VectorQuantized
 
 __all__ = [

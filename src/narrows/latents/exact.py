@@ -145,8 +145,9 @@ class KlSparse(Exact, kind="kl-sparse"):
             use = self.use + (batch - batch.detach())
         use = use.clamp(1e-6, 1 - 1e-6)
         apart = self._from_target(use).sum()
-        if self.control is None:
+        if self.weight is not None:
             return distributions.Point(z, (self.weight * apart).expand(h.shape[0]))
+        assert self.control is not None
         # The divergence is quadratic near the target, so this is the relative distance over the one allowed, less 1.
         error = (apart.detach() / self.allowed).sqrt() - 1
         return distributions.Point(z, self.control(apart, error).expand(h.shape[0]))

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from narrows.control import Control
 from narrows.distributions import Nested, Point
 from narrows.errors import at_least, at_most
 from narrows.latents.exact import Exact
 
 SAMPLED_ROWS = 128
-THRESHOLD_MOMENTUM = 0.01
-DEAD_AFTER = 50_000  # examples
-SMALLEST_THRESHOLD = 0.1  # of the root mean square of h
+THRESHOLD_MOMENTUM = 0.05
+DEAD_AFTER = 10_000  # examples
 
 
 def keep(h: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -132,10 +130,10 @@ class L1(Sparse, kind="l1"):
         return z, self.weight * z.sum(1, dtype=torch.promote_types(h.dtype, torch.float32))
 
 
-class _OfK(Sparse):
+class OfK(Sparse):
     """Codes of which about k numbers are kept, at no price."""
 
-    remedy = "take a larger latent.k or a smaller latent.size, or latent.dead_after=50000 to revive them"
+    remedy = "take a larger latent.k or a smaller latent.size, or latent.dead_after=10000 to revive them"
 
     def __init__(self, size: int, k: int, dead_after: int) -> None:
         super().__init__(size, dead_after)
@@ -149,7 +147,13 @@ class _OfK(Sparse):
         return self.k or (self.size + 3) // 4
 
 
-class TopK(_OfK, kind="top-k"):
+def only(h: Tensor, k: int) -> Tensor:
+    """H (n, d) with all but the k numbers of each row that are largest in magnitude set to 0."""
+    places = h.abs().topk(k, dim=1, sorted=False).indices
+    return torch.zeros_like(h).scatter(1, places, h.gather(1, places))
+
+
+class TopK(OfK, kind="top-k"):
     """Codes of which only the ``k`` numbers largest in magnitude are kept; the rest are zero.
 
     The k-sparse autoencoder (Makhzani and Frey 2014), with signed codes, or with those of relu(h) as a dictionary has
@@ -173,12 +177,10 @@ class TopK(_OfK, kind="top-k"):
 
     def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """H with all but k of its numbers set to zero."""
-        h = h if self.signed else h.relu()
-        places = h.abs().topk(self.kept, dim=1, sorted=False).indices
-        return torch.zeros_like(h).scatter(1, places, h.gather(1, places)), h.new_zeros(())
+        return only(h if self.signed else h.relu(), self.kept), h.new_zeros(())
 
 
-class BatchTopK(_OfK, kind="batch-top-k"):
+class BatchTopK(OfK, kind="batch-top-k"):
     """Non-negative codes of which ``k`` a row are kept on average: the largest of a whole batch (Bussmann et al. 2024).
 
     A row that is hard to tell takes more of them, an easy one fewer. In use the numbers above a threshold are kept,
@@ -204,7 +206,9 @@ class BatchTopK(_OfK, kind="batch-top-k"):
         """The largest of the batch in training; in use those above the threshold."""
         free = h.new_zeros(())
         if not self.training:
-            return nn.functional.threshold(h, float(self.threshold), 0.0), free
+            bound = float(self.threshold)
+            # Before the first step there is no threshold, and no more numbers may be kept than after it.
+            return nn.functional.threshold(h, bound, 0.0) if bound else only(h.relu(), self.kept), free
         z, smallest = keep(h, self.kept)
         smallest = smallest.to(self.threshold.dtype)
         begun = self.threshold > 0
@@ -231,76 +235,3 @@ class Matryoshka(BatchTopK, kind="matryoshka"):
 
     nested = True
     law = Nested
-
-
-class JumpRelu(_OfK, kind="jump-relu"):
-    """Non-negative codes above a threshold of each unit's own: z_j = h_j [h_j > t_j] (Rajamanoharan et al. 2024).
-
-    Thresholds learn by the gradient of a window around them, and a multiplier holds the mean number of codes that are
-    not zero at ``k``: with [A] = 1 where A, else 0, and w = window,
-
-        d z_j / d ln t_j = -(t_j / w) [|h_j - t_j| < w t_j / 2],  d (number) / d ln t_j = -(1 / w) [the same].
-
-    The window is a share of the threshold, so that it means the same in any unit. All thresholds start where they let
-    through k numbers a row of the first batch.
-
-    Parameters
-    ----------
-    size : int
-        Numbers in one code.
-    k : int
-        Mean number of codes that are not zero; 0 takes a quarter of all.
-    window : float
-        Width of the window, as a share of the threshold.
-    speed : float
-        How fast the multiplier moves.
-    dead_after : int
-        Examples without firing after which a unit is dead; 0 leaves the dead alone.
-    """
-
-    begun: Tensor
-
-    def __init__(
-        self, size: int = 64, k: int = 0, window: float = 0.5, speed: float = 0.01, dead_after: int = DEAD_AFTER
-    ) -> None:
-        super().__init__(size, k, dead_after)
-        at_least("latent.window", window, 0, above=True)
-        at_most("latent.window", window, 2)
-        at_least("latent.speed", speed, 0, above=True)
-        self.window = window
-        self.speed = speed
-        self.control = Control(speed)
-        self.log_threshold = nn.Parameter(torch.zeros(size))
-        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
-
-    def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """What is above its threshold, and the price that holds its number."""
-        if self.training and not self.begun:
-            with torch.no_grad():
-                least = SMALLEST_THRESHOLD * h.float().square().mean().sqrt()
-                self.log_threshold.copy_(keep(h, self.kept)[1].maximum(least).log())
-                self.begun.fill_(True)
-        z, number = _Jump.apply(h, self.log_threshold, self.window)
-        return z, self.control(number, number.mean() / self.kept - 1)
-
-
-class _Jump(torch.autograd.Function):
-    """The code and its number, with the gradient of a window; see `JumpRelu`."""
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, log_threshold: Tensor, window: float) -> tuple[Tensor, Tensor]:
-        """(n, d), (d,) -> (n, d), (n,)."""
-        threshold = log_threshold.exp()
-        above = h > threshold
-        ctx.save_for_backward(h, threshold)
-        ctx.window = window
-        return h * above, above.sum(1, dtype=threshold.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Of what is above its threshold, and of the thresholds."""
-        h, threshold = ctx.saved_tensors
-        by_code, by_number = gradients
-        inside = (h - threshold).abs() < ctx.window / 2 * threshold
-        pulled = (by_code * threshold + by_number[:, None]) * inside
-        return by_code * (h > threshold), -pulled.sum(0) / ctx.window, None

@@ -24,10 +24,9 @@ class Dictionary(Network, kind="dictionary"):
     2023).
 
     Where atoms are not orthogonal, a unit also hears the others: of n active ones in d dimensions, noise of n / d times
-    their mean square. Steps of a proximal descent take it out again, z = relu(h - t), h = z + r W (x - b - z A) + c,
-    with a threshold t and a rate r for each step that are learned (Gregor and LeCun 2010). A linear encoder finds
-    about as many active units as a twentieth of the dimensions, each step takes two products of matrices more, and two
-    of them go a long way.
+    their mean square. Steps of a proximal descent take it out again, z = relu(h - t), h = z + r W (x - b - z A),
+    with a threshold t and a rate r for each step that are learned (Gregor and LeCun 2010). Each step takes two more
+    products of matrices.
 
     Parameters
     ----------
@@ -37,8 +36,8 @@ class Dictionary(Network, kind="dictionary"):
         Steps of the descent; 0 for an encoder that is linear.
     """
 
-    # Adam moves each number by about its rate in a step, and what must turn is a direction: ten times that turns an atom
-    # of a hundred numbers by a tenth.
+    # Adam moves each number by about its rate in a step, and what must turn is a direction: ten times the usual rate
+    # turns an atom of a hundred numbers by a tenth.
     pace = 10.0
 
     def __init__(self, tied: bool = False, steps: int = 0) -> None:
@@ -99,7 +98,7 @@ class Dictionary(Network, kind="dictionary"):
         for step in range(self.steps):
             z = (h - self.log_threshold[step].exp()).relu()
             left = self.log_rate[step].exp() * (centred - z @ atoms)
-            h = z + nn.functional.linear(left, weight, self.lift)
+            h = z + nn.functional.linear(left, weight)
         return h
 
     def decode(self, z: Tensor) -> Tensor:
