@@ -75,17 +75,18 @@ class TestKlSparse:
 
     def test_the_multiplier_holds_the_target_whatever_else_pulls(self):
         """Each unit is pulled up by so many nats a unit of code; the weight that holds it is found, not given."""
-        for pull in (1.0, 3.0):
+        for pull in (0.5, 1.0):
             latent = KlSparse(4, rho=0.2).train()
             h = torch.nn.Parameter(torch.zeros(64, 4))
-            optimizer = torch.optim.SGD([h], 20.0)
-            for _ in range(700):
+            optimizer = torch.optim.SGD([h], 2.0)
+            distances = []
+            for _ in range(900):
                 optimizer.zero_grad()
                 q = latent.posterior(h)
                 (q.price.mean() - pull * q.value.mean(0).sum()).backward()
                 optimizer.step()
-            distance = float((latent.use / 0.2 - 1).square().mean().sqrt())
-            assert 0.07 < distance < 0.13  # a tenth
+                distances.append(float((latent.use / 0.2 - 1).square().mean().sqrt()))
+            assert 0.07 < np.mean(distances[-200:]) < 0.13  # a tenth
             # At rest, multiplier * KL'(use) = pull, KL'(r) = (1 - rho) / (1 - r) - rho / r.
             slope = (0.8 / (1 - latent.use) - 0.2 / latent.use).mean()
             assert float(latent.control.rate * slope) == pytest.approx(pull, rel=0.3)

@@ -11,7 +11,6 @@ from narrows.axes import Latent, Likelihood, Network
 from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
 
-FIRST_THRESHOLD = 2.0  # rows are standardised, so what a unit hears before it has learned has a deviation of 1
 FIRST_RATE = 0.5
 
 
@@ -20,7 +19,7 @@ class Dictionary(Network, kind="dictionary"):
 
     The rows of A are the atoms, one a unit of the code. Their norm is 1 at any time and under any optimizer, since
     what is trained is their direction, A = V / |V|: a penalty on codes cannot be evaded by long atoms. The encoder is
-    linear, h = W (x - b) + c, and starts where it gives each unit the part of x along its atom, W = A (Bricken et al.
+    linear, h = W (x - b) + c (c is 0 where there are steps), and starts where it gives each unit the part of x along its atom, W = A (Bricken et al.
     2023).
 
     Where atoms are not orthogonal, a unit also hears the others: of n active ones in d dimensions, noise of n / d times
@@ -34,18 +33,22 @@ class Dictionary(Network, kind="dictionary"):
         Whether W = A always.
     steps : int
         Steps of the descent; 0 for an encoder that is linear.
+    threshold : float
+        Where their thresholds start: what a unit hears before it has learned has a deviation of 1, as what is seen has.
     """
 
     # Adam moves each number by about its rate in a step, and what must turn is a direction: ten times the usual rate
     # turns an atom of a hundred numbers by a tenth.
     pace = 10.0
 
-    def __init__(self, tied: bool = False, steps: int = 0) -> None:
+    def __init__(self, tied: bool = False, steps: int = 0, threshold: float = 2.0) -> None:
         super().__init__()
         at_least("network.steps", steps, 0)
         at_most("network.steps", steps, 1000)
+        at_least("network.threshold", threshold, 0, above=True)
         self.tied = tied
         self.steps = steps
+        self.threshold = threshold
 
     def refuses(self, schema: Schema) -> str | None:
         """Tables whose columns differ in kind."""
@@ -77,11 +80,12 @@ class Dictionary(Network, kind="dictionary"):
         """Make the weights; atoms begin in random directions."""
         self.directions = nn.Parameter(nn.functional.normalize(torch.randn(code, math.prod(shape))))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.lift = nn.Parameter(torch.zeros(features))
         if not self.tied:
             self.weight = nn.Parameter(self.directions.detach().clone())
-        if self.steps:
-            self.log_threshold = nn.Parameter(torch.full((self.steps,), math.log(FIRST_THRESHOLD)))
+        if not self.steps:  # beside thresholds it would only switch units off for good
+            self.lift = nn.Parameter(torch.zeros(features))
+        else:
+            self.log_threshold = nn.Parameter(torch.full((self.steps,), math.log(self.threshold)))
             self.log_rate = nn.Parameter(torch.full((self.steps,), math.log(FIRST_RATE)))
 
     @property
@@ -94,7 +98,7 @@ class Dictionary(Network, kind="dictionary"):
         atoms = self.atoms
         weight = atoms if self.tied else self.weight
         centred = seen.flatten(1) - self.bias
-        h = nn.functional.linear(centred, weight, self.lift)
+        h = nn.functional.linear(centred, weight, None if self.steps else self.lift)
         for step in range(self.steps):
             z = (h - self.log_threshold[step].exp()).relu()
             left = self.log_rate[step].exp() * (centred - z @ atoms)
