@@ -34,6 +34,9 @@ def test_every_preset_fits_the_data_or_says_what_to_take(preset, data):
     elif preset in ("imputing", "compressor-table") and schema.columns is None:
         with pytest.raises(InputError, match=r"likelihood columns scores tables.*take likelihood="):
             choose(preset, schema)
+    elif preset in ("dictionary", "sparse-features") and schema.columns is not None:
+        with pytest.raises(InputError, match="take likelihood=columns"):
+            choose(preset, schema)
     elif preset in ("compressor", "compressor-fast") and not schema.is_image:
         with pytest.raises(InputError, match=r"likelihood local tells pixels.*take likelihood="):
             choose(preset, schema)
@@ -117,8 +120,9 @@ def test_settings_come_as_a_mapping_too():
 
 def test_a_setting_changes_one_choice_and_a_new_kind_begins_with_its_defaults():
     schema = SCHEMAS["vector-real"]
-    assert choose("sparse", schema, ["latent.k=3"]).spec()["latent"] == {"kind": "top-k", "size": 64, "k": 3}
-    assert choose("sparse", schema, ["latent=top-k"]).spec()["latent"] == {"kind": "top-k", "size": 16, "k": 0}
+    kept = {"kind": "top-k", "size": 64, "k": 3, "signed": True, "dead_after": 0}
+    assert choose("sparse", schema, ["latent.k=3"]).spec()["latent"] == kept
+    assert choose("sparse", schema, ["latent=top-k"]).spec()["latent"] == {**kept, "size": 16, "k": 0}
     assert choose("beta", schema, ["objective=elbo"]).objective.beta == 1.0
     assert choose("beta", schema, ["objective.warm_up=0.5"]).objective.beta == 4.0
 

@@ -122,7 +122,8 @@ def check_shapes(kind: type[Part]) -> None:
             _require(bool(tensor.isfinite().all()), f"{where}: {what} is not finite")
             if what == "z in use":
                 first, second, _ = tensor.view(3, ROWS, z)
-                _require(latent.random != torch.equal(first, second), f"{where}: random={latent.random} is not so")
+                differ = latent.random or latent.nested
+                _require(differ != torch.equal(first, second), f"{where}: random={latent.random} is not so")
                 _require(not latent.discrete or torch.equal(first, first.round()), f"{where}: codes are not discrete")
 
 

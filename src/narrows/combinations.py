@@ -13,10 +13,10 @@ from narrows.parts import Part, kinds
 # Those a model is made of; others may be open in the registry beside them.
 AXES = tuple(field.name for field in dataclasses.fields(Recipe))
 # Values that keep a check short, by the name of the parameter.
-SMALL = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
-SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8, "reach": 1}
+SMALL: dict[str, float] = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
+SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8, "reach": 1, "window": 2.0, "threshold": 0.5}
 # Settings that change what a kind does; each flag is turned over as well.
-CHANGES = {"samples": 2, "components": 2, "told": 0, "baseline": "learned"}
+CHANGES = {"samples": 2, "components": 2, "steps": 2, "told": 0, "baseline": "learned"}
 _variants: dict[type[Part], list[Part]] = {}
 
 

@@ -16,8 +16,11 @@ import narrows
 from narrows import filters
 from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
 from narrows.checkpoint import Best, load_checkpoint
-from narrows.data.batches import Batches, paired
+from narrows.data.batches import Batches
+from narrows.data.filed import Filed
 from narrows.data.mixed import MixedTransform
+from narrows.data.pairs import Pairs, paired
+from narrows.data.pools import FiledBatches, FiledRows
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.doctor import examine
@@ -40,13 +43,14 @@ PROBE_ROWS = 256
 EXAMINED_ROWS = 2000
 START_ROWS = 4000  # more rows than twice that are thinned out evenly
 ROWS_AT_ONCE = 500
+HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
 
 
 Watch = Callable[[Iterator[Progress]], Iterator[Progress]]
 
 
 def fit(
-    values: np.ndarray,
+    values: np.ndarray | Filed,
     schema: Schema,
     preset: str = "autoencoder",
     settings: Iterable[str] | Mapping[str, Any] = (),
@@ -58,7 +62,7 @@ def fit(
 
     Parameters
     ----------
-    values : array, shape (n, x)
+    values : array, shape (n, x), or Filed
         Raw rows in their stored type; at least two.
     schema : Schema
         Of the rows.
@@ -86,14 +90,8 @@ def fit(
     plan = plan or Plan()
     _check_rows(values)
     model = new_model(schema, preset, settings, plan)
-    rows = tensor_of(values)
-    beside = _beside(values, noisy, model)
-    fingerprint = data_fingerprint(rows if beside is None else paired(rows, beside))
-    rows, beside = rows.to(model.device), None if beside is None else beside.to(model.device)
-    chosen, held_back = _split(rows, plan)
-    validation = rows[held_back] if beside is None else paired(rows[held_back], beside[held_back])
-    size = _batch_rows(plan, len(chosen))
-    training = Batches(rows, size, seed=plan.seed, chosen=chosen, beside=beside)
+    _check_noisy(values, noisy, model)
+    training, validation, fingerprint = _rows(values, noisy, plan, model.device)
     model.objective.adapt(len(training))
     if not plan.online:
         model.adapt(training.chunks(ROWS_AT_ONCE))
@@ -111,10 +109,11 @@ def fit(
     trained.matrix_dtype = None
     trained.requires_grad_(True)
     trained.zero_grad()
-    findings += examine(trained, rows[held_back] if len(held_back) else next(training.chunks(EXAMINED_ROWS)))
+    clean = validation[:, : schema.shape[0]]
+    findings += examine(trained, clean if len(clean) else next(training.chunks(EXAMINED_ROWS)))
     record = {
         "plan": identity,
-        "data": {"rows": len(rows), "fingerprint": fingerprint, "held_out": len(validation)},
+        "data": {"rows": len(values), "fingerprint": fingerprint, "held_out": len(validation)},
         "history": history,
         "findings": findings,
         "seconds": run.seconds,
@@ -195,11 +194,8 @@ def _rate(model: Model, batches: Batches, plan: Plan) -> float | None:
     """Return the rate asked for or the range test's; None for the optimizer's usual one."""
     if plan.rate != "auto":
         return None if plan.rate is None else float(plan.rate)
-    rows, probes = (
-        iter(Batches(batches.values, size, seed=batches.seed, chosen=batches.chosen, beside=batches.beside))
-        for size in (batches.size, PROBE_ROWS)
-    )
-    probe = next(probes)
+    rows = iter(batches.again(batches.size))
+    probe = next(iter(batches.again(PROBE_ROWS)))
     noise, clock, cells = Noise(plan.seed, model.device), Clock.at_end(model.device), model.schema.size
 
     def surrogate(candidate: Model) -> Tensor:
@@ -218,36 +214,53 @@ def _batch_rows(plan: Plan, rows: int) -> int:
     return rows if plan.batch_size == "full" else int(plan.batch_size)
 
 
-def _split(rows: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Positions of the training rows and of the held-out ones, by the seed; too few rows are all trained on."""
-    held_out = int(len(rows) * plan.validation)
-    if not held_out:
-        return torch.arange(len(rows), device=rows.device), torch.arange(0, device=rows.device)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(plan.seed)).to(rows.device)
-    return order[held_out:].sort().values, order[:held_out].sort().values
-
-
-def _beside(values: np.ndarray, noisy: np.ndarray | None, model: Model) -> Tensor | None:
-    """What is seen of each row, where it is the user's own."""
-    own = model.recipe.corruption.own
+def _rows(
+    values: np.ndarray | Filed, noisy: np.ndarray | None, plan: Plan, device: torch.device
+) -> tuple[Batches, Tensor, str]:
+    """Batches of the training rows, the held-out rows, and the fingerprint of all."""
+    if isinstance(values, Filed):
+        filed = FiledRows(values, device)
+        chosen, others = _split(len(values), plan, HELD_OUT_CELLS // values.shape[1])
+        batches = FiledBatches(filed, _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
+        return batches, filed[others], data_fingerprint(filed)
+    rows = tensor_of(values)
+    fingerprint = data_fingerprint(rows)
+    rows = rows.to(device)
+    chosen, others = (places.to(device) for places in _split(len(rows), plan, len(rows)))
+    size = _batch_rows(plan, len(chosen))
     if noisy is None:
-        if own:
-            raise InputError(
-                "corruption own sees what comes with the examples, and nothing did; give narrows train --noisy, or "
-                "take corruption=gaussian"
-            )
-        return None
-    if not own:
+        return Batches(rows, size, seed=plan.seed, chosen=chosen), rows[others], fingerprint
+    beside = tensor_of(noisy).to(device)
+    pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen)
+    return pairs, paired(rows[others], beside[others]), data_fingerprint(paired(rows, beside))
+
+
+def _check_noisy(values: np.ndarray | Filed, noisy: np.ndarray | None, model: Model) -> None:
+    """Raise `InputError` unless what is seen of each row is there where it is the user's own, and nowhere else."""
+    corruption = model.recipe.corruption
+    if noisy is None and corruption.own:
         raise InputError(
-            f"noisy examples were given, and corruption {model.recipe.corruption.kind} makes its own; set "
-            f"corruption=own"
+            "corruption own sees what comes with the examples, and nothing did; give narrows train --noisy, or take "
+            "corruption=gaussian"
         )
-    if noisy.shape != values.shape:
+    if noisy is not None and not corruption.own:
+        raise InputError(
+            f"noisy examples were given, and corruption {corruption.kind} makes its own; set corruption=own"
+        )
+    if noisy is not None and noisy.shape != values.shape:
         raise InputError(
             f"the noisy examples have the shape {noisy.shape} and the clean ones {values.shape}; give one noisy "
             f"version of each, in the same order"
         )
-    return tensor_of(noisy)
+
+
+def _split(rows: int, plan: Plan, most: int) -> tuple[Tensor, Tensor]:
+    """Places of training and of held-out rows, at most so many, chosen by the seed; few rows are all trained on."""
+    held_out = min(int(rows * plan.validation), most)
+    if not held_out:
+        return torch.arange(rows), torch.zeros(0, dtype=torch.int64)
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(plan.seed))
+    return order[held_out:].sort().values, order[:held_out].sort().values
 
 
 def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
@@ -271,13 +284,17 @@ def _identity(plan: Plan, model: Model, fingerprint: str) -> dict[str, Any]:
     return plain({**fields, **facts, "threads": torch.get_num_threads()})
 
 
-def _check_rows(values: np.ndarray) -> None:
+def _check_rows(values: np.ndarray | Filed) -> None:
     if len(values) < 2:
         raise InputError(
             f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); training needs at least 2"
         )
-    chunks = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
-    if values.size and all((chunk == values[:1]).all() for chunk in chunks):
+    if isinstance(values, Filed):
+        chunks, first = values.blocks(ROWS_AT_ONCE), values.read(0, 1)
+    else:
+        chunks = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
+        first = values[:1]
+    if first.size and all((chunk == first).all() for chunk in chunks):
         raise InputError("every row of the data is the same, so there is nothing to learn; give rows that differ")
 
 

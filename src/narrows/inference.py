@@ -59,6 +59,29 @@ def codes(model: Model, values: Tensor) -> Tensor:
     return in_chunks(model, values, encode)
 
 
+def sparse_codes(model: Model, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the numbers of `codes` that are not 0, row by row: their rows, their units and themselves, each (m,).
+
+    Raises
+    ------
+    InputError
+        If the model's codes are dense.
+    """
+    if not model.latent.sparse:
+        raise InputError(
+            f"{model.latent.kind} codes are dense: hardly a number of them is 0; leave out sparse, or train preset "
+            f"dictionary"
+        )
+    rows, units, numbers = [], [], []
+    for start in range(0, len(values), ROWS_AT_ONCE):  # dense codes of few rows at a time
+        z = codes(model, values[start : start + ROWS_AT_ONCE])
+        row, unit = z.nonzero(as_tuple=True)
+        rows.append(row + start)
+        units.append(unit)
+        numbers.append(z[row, unit])
+    return torch.cat(rows), torch.cat(units), torch.cat(numbers)
+
+
 def decoded(model: Model, z: Tensor) -> Tensor:
     """Return the mean of p(x | z) for codes (n, d), in raw units, shape (n, x)."""
 

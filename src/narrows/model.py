@@ -24,6 +24,7 @@ from narrows.plan import Binarize
 from narrows.sampling import sample
 from narrows.values import Batch, Clock, Scores, Terms
 
+REVIVAL = 1 / 32  # weight of what dead units would tell (Gao et al. 2024, appendix A.2)
 # Importing a module of parts enters its kinds in the registry.
 AXIS_MODULES = (networks, latents, likelihoods, corruptions, objectives, gradients)
 
@@ -131,10 +132,12 @@ class Model(nn.Module):
         return self.transform.scale.device
 
     def paced(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the parameters in groups, each with its pace; see `Likelihood`."""
-        own = list(self.likelihood.parameters())
-        others = [p for part in (self.network, self.latent, self.gradient) for p in part.parameters()]
-        return [(group, pace) for group, pace in ((others, 1.0), (own, self.likelihood.pace)) if group]
+        """Return the parameters in groups, each with its pace; see `Network` and `Likelihood`."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        paces = ((self.network, self.network.pace), (self.latent, 1.0), (self.gradient, 1.0))
+        for part, pace in (*paces, (self.likelihood, self.likelihood.pace)):
+            groups.setdefault(pace, []).extend(part.parameters())
+        return [(group, pace) for pace, group in groups.items() if group]
 
     def adapt(self, values: Tensor | Iterable[Tensor]) -> None:
         """Fit the transform to raw training rows (n, x), whole or in chunks; tell the likelihood how fine they are."""
@@ -166,7 +169,7 @@ class Model(nn.Module):
         """q(z | x) for standardised input (n, x)."""
         with self._matrices():
             h = self.network.encode(seen)
-        return self.latent.posterior(h.to(seen.dtype))
+        return self.latent.posterior(h if self.latent.narrow else h.to(seen.dtype))
 
     def prior(self, n: int) -> Distribution:
         """p(z), repeated for n examples."""
@@ -175,7 +178,7 @@ class Model(nn.Module):
     def decode(self, z: Tensor) -> Distribution:
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
         with self._matrices():
-            params = self.network.decode(flat(z)).to(z.dtype)
+            params = self.network.decode(flat(z)).to(self.transform.scale.dtype)
         p: Distribution = self.likelihood(params.view(*z.shape[:2], *self.param_shape))
         return p
 
@@ -193,13 +196,16 @@ class Model(nn.Module):
             prior, told = self.posterior(batch.seen), batch.whole
         q = self.posterior(told)
         z, scoring = self.gradient.draw(q, k, noise, clock or _END) if self.training else (sample(q, k, noise), q)
+        return Terms(self._scored(z, batch, noise, estimated=estimated), z, scoring, prior, told)
+
+    def _scored(self, z: Tensor, batch: Batch, noise: Noise, *, estimated: bool) -> Tensor:
+        """log p(x | z) of codes (k, n, ...), or its estimate: (k, n)."""
         p = self.decode(z)
         if estimated:
             p = self.likelihood.estimated(p, noise)
         with self._matrices() if self.likelihood.matrices else nullcontext():
             score = self.recipe.corruption.score
-            log_px = score(p, batch, self._again, noise) if estimated else p.log_prob(batch.x)
-            return Terms(log_px, z, scoring, prior, told)
+            return score(p, batch, self._again, noise) if estimated else p.log_prob(batch.x)
 
     def _again(self, seen: Tensor) -> Distribution:
         """p(x | z) of what else might be seen (n, x), for codes that are not drawn: batch (1, n)."""
@@ -229,6 +235,9 @@ class Model(nn.Module):
         terms = self.terms(batch, objective.samples, noise, clock, estimated=True)
         cost = objective.cost(terms, clock)
         surrogate = self.gradient.surrogate(cost, terms, objective)
+        revived = self.latent.revived(terms.posterior)
+        if revived is not None:
+            surrogate = surrogate - REVIVAL * self._scored(revived[None], batch, noise, estimated=True).mean()
         with torch.no_grad():
             nats = objective.reported(cost.detach(), terms)
             if self.training:

@@ -77,6 +77,26 @@ PRESETS: Mapping[str, Preset] = {
             {"latent": {"kind": "top-k", "size": 64}},
         ),
         Preset(
+            "dictionary",
+            "rows as sums of few of many directions, each of which means something: dictionary learning",
+            "Olshausen and Field 1996; Bussmann et al. 2024",
+            {
+                "network": {"kind": "dictionary", "tied": True, "steps": 3},
+                "latent": {"kind": "batch-top-k", "size": 512, "k": 8},
+                "likelihood": "gaussian",
+            },
+        ),
+        Preset(
+            "sparse-features",
+            "the same from activations of a network, by the million: a linear encoder, several times as fast",
+            "Bricken et al. 2023; Bussmann et al. 2024",
+            {
+                "network": "dictionary",
+                "latent": {"kind": "batch-top-k", "size": 1024, "k": 16},
+                "likelihood": "gaussian",
+            },
+        ),
+        Preset(
             "variational",
             "new examples from the prior, a bound on log p(x), smooth codes",
             "Kingma and Welling 2014",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, OneHotCategorical, Poisson
 
-from narrows.distributions import Chain, DiagonalNormal, Flat, FullNormal, Mixture, Point, StandardNormal
+from narrows.distributions import Chain, DiagonalNormal, Flat, FullNormal, Mixture, Nested, Point, StandardNormal
 from narrows.noise import Noise
 
 # Half the step of float32 uniforms: a draw of exactly 0 stands for the values below the first step, not for an outcome
@@ -63,7 +63,13 @@ def _(q: Independent, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 
 @draw.register
 def _(q: Point, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return q.value.expand(*shape)
+    # The gradient of a value that is drawn once need not be summed over the draws.
+    return q.value.unsqueeze(0) if shape[0] == 1 else q.value.expand(*shape)
+
+
+@draw.register
+def _(q: Nested, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
+    return q.cut(shape[0])
 
 
 @draw.register

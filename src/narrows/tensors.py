@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,9 +22,24 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def data_fingerprint(values: Tensor) -> str:
+class Rows(Protocol):
+    """What a fingerprint asks of rows: a tensor, or rows in a file."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the cells."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Rows first."""
+
+    def split(self, size: int, /) -> Iterable[Tensor]:
+        """All rows in order, so many at once."""
+
+
+def data_fingerprint(values: Rows) -> str:
     """SHA-256 of the rows, their type and their shape."""
     digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
     for rows in values.split(10_000):
-        digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy())
+        digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy().data)
     return digest.hexdigest()

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import scipy.sparse
 from PIL import Image
 
 from narrows import load, read
@@ -129,6 +130,33 @@ def test_python_takes_the_same_functions(models, here):
     assert generate(model, here / "a.npy", 3) == Written(str(here / "a.npy"), 3, [8, 8])
     assert embed(model, data, here / "b.npy").shape == [4]
     assert reconstruct(model, data, here / "c.npy").rows == 360
+
+
+def test_sparse_codes(here, done, refused):
+    random = np.random.default_rng(0)
+    np.save("x.npy", random.standard_normal((50, 6)).astype(np.float32))
+    done("train", "x.npy", "-o", "m.safetensors", "--preset", "dictionary", "--epochs", 2, "--set", "latent.size=12",
+         "latent.k=2")  # fmt: skip
+    fitted = load(here / "m.safetensors")
+    expected = codes(fitted.model, tensor_of(read(here / "x.npy", schema=fitted.schema).values)).numpy()
+    assert 0 < (expected != 0).mean() < 0.5
+    told = json.loads(done("embed", "m.safetensors", "x.npy", "-o", "z.npz", "--sparse", "--json"))
+    assert told == {"file": "z.npz", "rows": 50, "shape": [12]}
+    assert np.array_equal(scipy.sparse.load_npz(here / "z.npz").toarray(), expected)
+    for suffix, reader in ((".csv", pyarrow.csv.read_csv), (".parquet", pyarrow.parquet.read_table)):
+        done("embed", "m.safetensors", "x.npy", "-o", f"z{suffix}", "--sparse")
+        table = reader(here / f"z{suffix}").to_pandas()
+        assert list(table.columns) == ["row", "code", "value"]
+        found = np.zeros_like(expected)
+        found[table["row"], table["code"]] = table["value"]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    refused("embed", "m.safetensors", "x.npy", "-o", "z.npy", "--sparse", says="written as .npz")
+    refused("embed", "m.safetensors", "x.npy", "-o", "y.npz", says="written as .npy")
+
+
+def test_dense_codes_are_not_written_as_sparse(models, here, refused):
+    refused("embed", models / "table.safetensors", models / "table.csv", "-o", "z.npz", "--sparse",
+            says="codes are dense")  # fmt: skip
 
 
 # --- refused ---------------------------------------------------------------------------------------------------------

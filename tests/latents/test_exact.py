@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import rel_entr
 
 from narrows.distributions import divergence
 from narrows.errors import InputError
-from narrows.latents import L1, KlSparse, Point, TopK
+from narrows.latents import KlSparse, Point
 
 CPU = torch.device("cpu")
 
@@ -28,13 +26,6 @@ def test_a_plain_code_is_free():
     assert torch.equal(price(Point(5), h), torch.zeros(7))
 
 
-def test_l1_pays_for_the_size_of_its_non_negative_code():
-    latent, h = L1(5, weight=0.3), sample_h()
-    z = latent.code(latent.posterior(h))
-    assert torch.equal(z, h.clamp_min(0))
-    torch.testing.assert_close(price(latent, h), 0.3 * z.abs().sum(1))
-
-
 class TestKlSparse:
     def test_the_price_is_the_divergence_of_the_target_from_the_mean_use(self):
         latent, h = KlSparse(5, rho=0.2, weight=3.0, momentum=1.0).train(), sample_h()
@@ -43,14 +34,14 @@ class TestKlSparse:
         np.testing.assert_allclose(price(latent, h).numpy(), np.full(7, expected), rtol=1e-5)
 
     def test_it_is_free_at_the_target(self):
-        latent = KlSparse(3, rho=0.25, momentum=1.0).train()
+        latent = KlSparse(3, rho=0.25, weight=1.0, momentum=1.0).train()
         assert price(latent, torch.full((4, 3), -np.log(3.0))).abs().max() < 1e-6
 
     def test_the_gradient_is_that_of_the_batch_mean_whatever_the_momentum(self):
         """At the same use; so one example at a time is pulled no less than a full batch."""
         gradients = []
         for momentum in (0.01, 1.0):
-            latent, h = KlSparse(5, momentum=momentum).train(), sample_h().requires_grad_()
+            latent, h = KlSparse(5, weight=1.0, momentum=momentum).train(), sample_h().requires_grad_()
             latent.use.copy_(h.detach().sigmoid().mean(0))
             price(latent, h).mean().backward()
             gradients.append(h.grad)
@@ -67,7 +58,7 @@ class TestKlSparse:
 
     def test_one_at_a_time_comes_to_the_same_mean_use_as_a_full_batch(self):
         h = torch.randn(4000, 3, generator=torch.manual_seed(1))
-        whole, single = KlSparse(3, momentum=1.0).train(), KlSparse(3, momentum=0.002).train()
+        whole, single = KlSparse(3, weight=1.0, momentum=1.0).train(), KlSparse(3, weight=1.0, momentum=0.002).train()
         whole.posterior(h)
         for row in h.split(1):
             single.posterior(row)
@@ -82,39 +73,29 @@ class TestKlSparse:
     def test_a_nan_comes_out_as_a_nan_for_the_doctor(self):
         assert price(KlSparse(2).train(), torch.full((3, 2), np.nan)).isnan().all()
 
-
-class TestTopK:
-    @given(k=st.integers(1, 8), seed=st.integers(0, 99))
-    def test_the_k_largest_in_magnitude_are_kept(self, k, seed):
-        h = torch.randn(5, 8, generator=torch.manual_seed(seed))
-        latent = TopK(8, k)
-        z = latent.code(latent.posterior(h)).numpy()
-        for row, given_row in zip(z, h.numpy(), strict=True):
-            largest = np.argsort(-np.abs(given_row))[:k]
-            expected = np.zeros(8, dtype=np.float32)
-            expected[largest] = given_row[largest]
-            np.testing.assert_array_equal(row, expected)
-
-    def test_a_quarter_is_kept_by_default(self):
-        assert (TopK(9).posterior(sample_h(4, 9)).mean != 0).sum(1).tolist() == [3] * 4
-
-    def test_the_gradient_reaches_the_kept_numbers_alone(self):
-        latent, h = TopK(5, 2), sample_h().requires_grad_()
-        z = latent.posterior(h).mean
-        z.sum().backward()
-        assert torch.equal(h.grad, (z != 0).float())
-
-    def test_more_than_there_are_is_refused(self):
-        with pytest.raises(InputError, match=r"latent\.k"):
-            TopK(4, 5)
+    def test_the_multiplier_holds_the_target_whatever_else_pulls(self):
+        """Each unit is pulled up by so many nats a unit of code; the weight that holds it is found, not given."""
+        for pull in (0.5, 1.0):
+            latent = KlSparse(4, rho=0.2).train()
+            h = torch.nn.Parameter(torch.zeros(64, 4))
+            optimizer = torch.optim.SGD([h], 2.0)
+            distances = []
+            for _ in range(900):
+                optimizer.zero_grad()
+                q = latent.posterior(h)
+                (q.price.mean() - pull * q.value.mean(0).sum()).backward()
+                optimizer.step()
+                distances.append(float((latent.use / 0.2 - 1).square().mean().sqrt()))
+            assert 0.07 < np.mean(distances[-200:]) < 0.13  # a tenth
+            # At rest, multiplier * KL'(use) = pull, KL'(r) = (1 - rho) / (1 - r) - rho / r.
+            slope = (0.8 / (1 - latent.use) - 0.2 / latent.use).mean()
+            assert float(latent.control.rate * slope) == pytest.approx(pull, rel=0.3)
 
 
 def test_use_of_units():
     spread = torch.tensor([[0.0, 1.0, -3.0], [0.001, 2.0, 3.0]])
     assert Point(3).used(spread).tolist() == [False, True, True]
     assert Point(3).used(1000 * spread).tolist() == [False, True, True]
-    assert L1(3).used(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]])).tolist() == [False, True, True]
-    assert TopK(3).used(torch.tensor([[0.0, -1.0, 0.0], [0.0, 0.0, 2.0]])).tolist() == [False, True, True]
     assert KlSparse(2, rho=0.1).used(torch.tensor([[0.001, 0.5], [0.005, 0.0]])).tolist() == [False, True]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from narrows.errors import InputError
 
 if TYPE_CHECKING:
     from narrows.data.dataset import Dataset
+    from narrows.data.filed import Filed
     from narrows.data.frames import Frames
     from narrows.data.request import Request
     from narrows.data.schema import Schema
@@ -73,6 +75,14 @@ class Reading:
             symbols=symbols,
             tile=self.tile,
         )
+
+    def filed(self, data: str, kind: str | None) -> Filed | None:
+        """Find rows that are to stay in their file while a model is trained; None for data to be read whole."""
+        from narrows.data.arrays import filed_npy
+
+        path = Path(data)
+        found = filed_npy(path) if path.suffix.lower() == ".npy" and path.is_file() else None
+        return found if found is not None and kind in (None, found.kind) else None
 
     def request(self, schema: Schema | None = None) -> Request:
         """What is asked of a reader of examples that a trained model's ``schema`` has."""

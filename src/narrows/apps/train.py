@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from narrows.apps.detect import TrainedDetector, train_detector
 from narrows.apps.reading import Reading
@@ -11,6 +12,14 @@ from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
 from narrows.errors import InputError
 from narrows.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from narrows.data.filed import Filed
+    from narrows.data.schema import Schema
+
+READ_IN_BLOCKS = "the rows are too many to hold: blocks of them are read when they are trained on"
 
 
 @dataclass(frozen=True)
@@ -99,41 +108,56 @@ def train(
     plan.check()
     check_target(output, inputs=[data] if noisy is None else [data, noisy])
     _check_side_outputs(plan, data)
-    reading.check(data)
-    if noisy is not None:
-        reading.check(noisy)
+    for given in [data] if noisy is None else [data, noisy]:
+        reading.check(given)
 
     from narrows.detection.presets import DETECTORS
     from narrows.presets import PRESETS
 
-    symbols = preset in PRESETS and PRESETS[preset].symbols
-    dataset = reading.read(data, kind=values, keep_constants=preset in DETECTORS, symbols=symbols)
     if preset in DETECTORS:
         if noisy is not None:
             raise InputError(f"--noisy is for models that denoise, and {preset} is none; take --preset denoiser")
+        dataset = reading.read(data, kind=values, keep_constants=True)
         return train_detector(dataset, output, preset, contaminated, settings, plan)
     if contaminated:
         raise InputError(f"--contaminated is for detectors, and {preset} is none; leave it out, or --preset detector")
+    symbols = preset in PRESETS and PRESETS[preset].symbols
+    filed = None if symbols or noisy is not None else reading.filed(data, values)
+    if filed is not None:
+        return _trained(filed, filed.schema(), (READ_IN_BLOCKS,), preset, settings, plan, output)
+    dataset = reading.read(data, kind=values, symbols=symbols)
+    beside = None
+    if noisy is not None:
+        settings, beside = ("corruption=own", *settings), reading.read(noisy, dataset.schema).values
+    return _trained(dataset.values, dataset.schema, dataset.notes, preset, settings, plan, output, beside)
 
+
+def _trained(
+    rows: np.ndarray | Filed,
+    schema: Schema,
+    notes: tuple[str, ...],
+    preset: str,
+    settings: tuple[str, ...],
+    plan: Plan,
+    output: Path,
+    noisy: np.ndarray | None = None,
+) -> Trained:
+    """Train on rows, write the model, and say what it came to."""
     from narrows.fit import fit
     from narrows.model import parameters_in
     from narrows.persist import save
 
-    given = None
-    if noisy is not None:
-        given = reading.read(noisy, dataset.schema).values
-        settings = ("corruption=own", *settings)
-    fitted = fit(dataset.values, dataset.schema, preset, settings, plan, progress_bar, given)
+    fitted = fit(rows, schema, preset, settings, plan, progress_bar, noisy)
     save(fitted, output)
     history = fitted.record["history"]
     held_out = [entry["validation"]["nats"] for entry in history if entry["validation"]]
     return Trained(
         model=str(output),
         preset=preset,
-        data=dataset.schema.describe(),
+        data=schema.describe(),
         parts=", ".join(part.kind for part in fitted.model.recipe.parts().values()),
         parameters=parameters_in(fitted.model),
-        rows=len(dataset.values),
+        rows=len(rows),
         held_out=fitted.record["data"]["held_out"],
         epochs=history[-1]["epoch"] if history else 0.0,
         steps=fitted.record["steps"],
@@ -143,7 +167,7 @@ def train(
         findings=[
             f"{finding['name']}: {finding['what']}; {finding['remedy']}" for finding in fitted.record["findings"]
         ],
-        notes=list(dataset.notes),
+        notes=list(notes),
     )
 
 

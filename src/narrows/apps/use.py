@@ -107,7 +107,13 @@ def reconstruct(model: Path, data: str, output: Path, reading: Reading = Reading
     return _write_sheet(groups, fitted.schema, output, len(given))
 
 
-def embed(model: Path, data: str, output: Path, reading: Reading = Reading()) -> Written:  # noqa: B008  frozen
+def embed(
+    model: Path,
+    data: str,
+    output: Path,
+    reading: Reading = Reading(),  # noqa: B008  frozen
+    sparse: bool = False,
+) -> Written:
     """Write the code of each row: features for another program, fewer than the columns they came from.
 
     Parameters
@@ -120,17 +126,25 @@ def embed(model: Path, data: str, output: Path, reading: Reading = Reading()) ->
         .parquet or .csv (columns z0, z1, ... and the label, if there is one), or .npy.
     reading : Reading
         How to read the data.
+    sparse : bool
+        Write only what is not 0, of a model with sparse codes such as preset dictionary: a table of the columns row,
+        code and value, counted from 0, or .npz for scipy.sparse.load_npz.
     """
     check_target(output, inputs=[model, data])
 
     from narrows.data import writers
-    from narrows.inference import codes
+    from narrows.inference import codes, sparse_codes
     from narrows.persist import load
     from narrows.tensors import tensor_of
 
-    writers.check_suffix(output, (".npy", *writers.TABLE_WRITERS))
+    writers.check_suffix(output, (".npz" if sparse else ".npy", *writers.TABLE_WRITERS))
     fitted = load(model)
     dataset = reading.read(data, fitted.schema)
+    if sparse:
+        shape = len(dataset.values), fitted.model.latent.size
+        rows, units, numbers = (part.numpy() for part in sparse_codes(fitted.model, tensor_of(dataset.values)))
+        writers.write_sparse(rows, units, numbers, shape, output)
+        return Written(str(output), shape[0], list(shape[1:]))
     z = codes(fitted.model, tensor_of(dataset.values)).numpy()
     labels = {} if dataset.labels is None else {"label": dataset.labels}
     writers.write_columns(z, [f"z{i}" for i in range(z.shape[1])], output, labels)

@@ -23,9 +23,12 @@ class Network(Part, axis="network"):
     ----------
     around : bool
         Whether what is seen goes around the code: see `narrows.networks.around`.
+    pace : float
+        How many times faster than other parts' an adaptive optimizer moves its parameters.
     """
 
     around: ClassVar[bool] = False
+    pace: ClassVar[float] = 1.0
 
     @abstractmethod
     def build(self, shape: tuple[int, ...], features: int, code: int, outputs: int) -> None:
@@ -95,6 +98,12 @@ class Latent(Part, axis="latent"):
     random, discrete, full, whole : bool
         Whether codes are drawn; whether they are drawn from a discrete set; whether the encoder gives the numbers of
         a `FullNormal`; whether a code is all that is seen.
+    nested : bool
+        Whether draws of a code differ though none is random: each is the next one cut shorter, and the last is whole.
+    sparse : bool
+        Whether most numbers of a code are 0.
+    narrow : bool
+        Whether in training h may come in the type that matrices are multiplied in, such as bfloat16.
     """
 
     size: int
@@ -103,6 +112,9 @@ class Latent(Part, axis="latent"):
     discrete: ClassVar[bool] = False
     full: ClassVar[bool] = False
     whole: ClassVar[bool] = False
+    nested: ClassVar[bool] = False
+    sparse: ClassVar[bool] = False
+    narrow: ClassVar[bool] = False
     remedy: ClassVar[str] = "take a smaller latent.size, or train longer"
 
     @property
@@ -142,6 +154,10 @@ class Latent(Part, axis="latent"):
     def code(self, posterior: Distribution) -> Tensor:
         """Return the code that stands for each example, shape (n, d): the posterior's mean, its mode if discrete."""
         return posterior.mean.flatten(1)
+
+    def revived(self, q: Distribution) -> Tensor | None:
+        """Return codes (n, d) in which units that have died speak too, for training to score beside those drawn."""
+        return None
 
     def diagnose(self, used: Tensor) -> Iterator[Finding]:
         """Say what is wrong with the codes, told from which units are in `used`, with the remedy."""

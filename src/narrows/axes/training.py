@@ -119,7 +119,12 @@ class Objective(Part, axis="objective"):
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why this objective cannot be had with such codes; None if it can."""
-        if self.samples > 1 and not latent.random:
+        if latent.nested and self.samples == 1:
+            return (
+                f"latent {latent.kind} cuts each draw of a code shorter than the next, and objective.samples is 1, so "
+                f"that none is cut; take objective.samples=5, or latent=batch-top-k"
+            )
+        if self.samples > 1 and not (latent.random or latent.nested):
             return (
                 f"objective.samples is {self.samples}, but {latent.kind} codes are not random, so all draws would be "
                 f"equal; take objective.samples=1, or a random latent such as gaussian"

@@ -15,7 +15,9 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
+from narrows.data import filed
 from narrows.data.columns import Raw
+from narrows.data.filed import Filed
 from narrows.data.limits import refuse_bomb
 from narrows.data.stored import Stored
 from narrows.data.wording import brief, listed, nearest, short
@@ -70,6 +72,27 @@ def open_npy(path: Path) -> Stored:
             yield block
 
     return Stored(shape, dtype, rows)
+
+
+def filed_npy(path: Path) -> Filed | None:
+    """Find the rows of a large ``.npy`` file, to be read as they are needed; None where the whole of it is to be read.
+
+    So it is where the file is small, or holds anything but rows of floats or bytes, one after the other.
+
+    Raises
+    ------
+    InputError
+        As `read_npy`.
+    """
+    size = path.stat().st_size
+    if size < filed.SMALLEST_BYTES:
+        return None
+    with _refusing(path), path.open("rb") as stream:
+        shape, fortran, dtype = _declared(stream, size, str(path))
+        plain = dtype.isnative and (dtype.kind == "f" or dtype == np.uint8) and dtype.itemsize <= 8
+        if len(shape) != 2 or 0 in shape or fortran or not plain:
+            return None
+        return Filed(path, stream.tell(), (shape[0], shape[1]), dtype)
 
 
 @contextlib.contextmanager

@@ -24,21 +24,10 @@ class Batches:
         Of the orders.
     chosen : Tensor, shape (n,), optional
         Positions of the rows to take; all of them unless given. The others are not copied away, only never met.
-    beside : Tensor, shape (m, x), optional
-        What is seen of each row, where it is the user's own: batches then hold both, (b, 2 x[0], ...), see `paired`.
     """
 
-    def __init__(
-        self,
-        values: Tensor,
-        size: int,
-        *,
-        seed: int = 0,
-        chosen: Tensor | None = None,
-        beside: Tensor | None = None,
-    ) -> None:
+    def __init__(self, values: Tensor, size: int, *, seed: int = 0, chosen: Tensor | None = None) -> None:
         self.values = values
-        self.beside = beside
         self.chosen = chosen
         self.size = min(size, len(self))
         self.seed = seed
@@ -60,36 +49,41 @@ class Batches:
         while True:
             if self._order is None:
                 self._order = self._order_of(self.epoch)
-            rows = self._order[self.position : self.position + self.size]
+            batch = self._taken(self._order[self.position : self.position + self.size], self._order)
             self.position += self.size
             if self.position >= len(self):
                 self.epoch, self.position, self._order = self.epoch + 1, 0, None
-            yield self._at(rows)
-
-    def _at(self, rows: Tensor) -> Tensor:
-        if self.beside is not None:
-            return paired(self.values.index_select(0, rows), self.beside.index_select(0, rows))
-        # A full batch needs no copy: its order does not matter.
-        return self.values if len(rows) == len(self.values) else self.values.index_select(0, rows)
+            yield batch
 
     def chunks(self, size: int, stride: int = 1) -> Iterator[Tensor]:
-        """Give every ``stride``-th row once, in stored order, in chunks of ``size`` rows, and nothing beside them."""
+        """Give every ``stride``-th row once, in stored order, in chunks of ``size`` rows."""
         for start in range(0, len(self), size * stride):
             rows = slice(start, start + size * stride, stride)
-            yield self.values[rows if self.chosen is None else self.chosen[rows]]
+            yield self.values[rows] if self.chosen is None else self._at(self.chosen[rows])
+
+    def again(self, size: int) -> Batches:
+        """Return the same rows from the start, in batches of another size."""
+        return Batches(self.values, size, seed=self.seed, chosen=self.chosen)
 
     def go_to(self, epoch: int, position: int) -> None:
         """Continue from a position taken earlier."""
         self.epoch, self.position = epoch, position
         self._order = None
 
+    def _at(self, places: Tensor) -> Tensor:
+        """Rows at places in rising order."""
+        return self.values[places]
+
+    def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
+        """Rows of the batch at the present position, ``rows`` of the order of this epoch."""
+        # A full batch needs no copy: its order does not matter.
+        return self.values if len(rows) == len(self.values) else self.values.index_select(0, rows)
+
     def _order_of(self, epoch: int) -> Tensor:
         # One generator an epoch: the order of an epoch does not depend on the ones before it.
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self), generator=generator).to(self.values.device)
+        order = self._shuffled(torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
         return order if self.chosen is None else self.chosen[order]
 
-
-def paired(values: Tensor, beside: Tensor) -> Tensor:
-    """Rows (b, x) and what is seen of each (b, x) as one tensor, (b, 2 x[0], ...), which `Model.loss` takes apart."""
-    return torch.cat([values, beside], 1)
+    def _shuffled(self, generator: torch.Generator) -> Tensor:
+        """Places of all rows in a new order."""
+        return torch.randperm(len(self), generator=generator).to(self.values.device)

@@ -90,8 +90,8 @@ def numeric(values: np.ndarray, what: str) -> np.ndarray:
     )
 
 
-def finite(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> np.ndarray:
-    """The cells, floats as float32, or a sentence that says where the first bad one is."""
+def finite(values: np.ndarray, names: tuple[str, ...] | None, what: str, first: int = 0) -> np.ndarray:
+    """The cells, floats as float32, or a sentence that says where the first bad one is, ``first`` rows aside."""
     if values.dtype.kind != "f":
         return values
     good = np.isfinite(values)
@@ -101,7 +101,7 @@ def finite(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> np.n
         bad = good.size - int(good.sum())
         raise InputError(
             f"{what} holds NaN or infinite values in {bad} cell{'s' if bad > 1 else ''}, the first in row "
-            f"{int(where[0])}, column {column} (counted from 0): an array may hold no gaps; "
+            f"{first + int(where[0])}, column {column} (counted from 0): an array may hold no gaps; "
             f"fill or drop them"
         )
     with np.errstate(over="ignore"):

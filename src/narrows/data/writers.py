@@ -105,6 +105,31 @@ def write_columns(
     TABLE_WRITERS[suffix](pa.table(columns), path)
 
 
+def write_sparse(rows: np.ndarray, codes: np.ndarray, values: np.ndarray, shape: tuple[int, int], path: Path) -> None:
+    """Write the cells of a matrix that are not 0: a table of row, code and value, or .npz for `scipy.sparse.load_npz`.
+
+    Parameters
+    ----------
+    rows, codes, values : array, shape (m,)
+        Where the cells are, row by row, and what they hold.
+    shape : tuple of int
+        Of the matrix.
+    path : Path
+        Its suffix chooses the format.
+    """
+    suffix = check_suffix(path, (".npz", *TABLE_WRITERS))
+    if suffix == ".npz":
+        from scipy import sparse
+
+        matrix = sparse.csr_array((values, (rows, codes)), shape=shape)
+        with writing(path) as beside:
+            sparse.save_npz(beside, matrix)
+        return
+    import pyarrow as pa
+
+    TABLE_WRITERS[suffix](pa.table({"row": rows, "code": codes, "value": values}), path)
+
+
 def write_table(values: np.ndarray, schema: Schema, path: Path, extra: Mapping[str, np.ndarray] | None = None) -> None:
     """Write rows of a mixed table as .csv, .parquet or .arrow: categories by name, missing cells empty.
 

@@ -9,7 +9,7 @@ from narrows.distributions.chains import Chain
 from narrows.distributions.divergences import divergence, divergence_by_unit, divergence_given
 from narrows.distributions.mixtures import Mixture
 from narrows.distributions.normals import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal
-from narrows.distributions.points import Flat, Point
+from narrows.distributions.points import Flat, Nested, Point, prefixes
 
 __all__ = [
     "SHIFT",
@@ -19,9 +19,11 @@ __all__ = [
     "Flat",
     "FullNormal",
     "Mixture",
+    "Nested",
     "Point",
     "StandardNormal",
     "divergence",
     "divergence_by_unit",
     "divergence_given",
+    "prefixes",
 ]

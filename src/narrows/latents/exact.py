@@ -1,4 +1,4 @@
-"""Deterministic codes: plain ones, and three that are sparse. Their "KL" is the price they declare."""
+"""Deterministic codes whose every number tells something. Their "KL" is the price they declare."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from torch.distributions import Distribution
 
 from narrows import distributions
 from narrows.axes import ACTIVE_VARIANCE, Latent
+from narrows.control import Control
 from narrows.distributions import Flat
 from narrows.errors import at_least, at_most
 
+TOLERANCE = 0.1
+SPEED = 0.01
 
-class _Exact(Latent):
+
+class Exact(Latent):
     """Codes that are a function of the input: no prior, no draw."""
 
     def prior(self, n: int, device: torch.device) -> Distribution:
@@ -27,7 +31,7 @@ class _Exact(Latent):
         return spread > ACTIVE_VARIANCE * spread.max()
 
 
-class Point(_Exact, kind="point"):
+class Point(Exact, kind="point"):
     """The plain code of the basic autoencoder: z = h, at no price (Hinton and Salakhutdinov 2006).
 
     Parameters
@@ -46,7 +50,7 @@ class Point(_Exact, kind="point"):
         return distributions.Point(h, h.new_zeros(h.shape[0]))
 
 
-class Nothing(_Exact, kind="none"):
+class Nothing(Exact, kind="none"):
     """No code at all, at no price: what is left is the likelihood alone, and minus the elbo is exactly -ln p(x).
 
     For likelihoods that tell cells from each other; under the others every row would be told alike.
@@ -63,7 +67,7 @@ class Nothing(_Exact, kind="none"):
         return torch.zeros(0, dtype=torch.bool)
 
 
-class Whole(_Exact, kind="whole"):
+class Whole(Exact, kind="whole"):
     """All that is seen, as it is, at no price: for networks that are no bottleneck, such as u-net.
 
     It has as many numbers as an example has cells, and bounds nothing: where all is seen, nothing is told.
@@ -86,46 +90,15 @@ class Whole(_Exact, kind="whole"):
         return distributions.Point(h, h.new_zeros(h.shape[0]))
 
 
-class L1(_Exact, kind="l1"):
-    """Non-negative codes that pay for their size: z = relu(h), price = weight * sum_j |z_j| nats.
-
-    Parameters
-    ----------
-    size : int
-        Numbers in one code.
-    weight : float
-        Nats for each unit of code.
-
-    Notes
-    -----
-    The penalty of the lasso (Tibshirani 1996), applied to codes. It shrinks the codes that it keeps; `TopK` does not.
-    """
-
-    remedy = "take a smaller latent.weight, or train longer"
-
-    def __init__(self, size: int = 16, weight: float = 1.0) -> None:
-        super().__init__()
-        at_least("latent.size", size, 1)
-        at_least("latent.weight", weight, 0)
-        self.size = size
-        self.weight = weight
-
-    def posterior(self, h: Tensor) -> Distribution:
-        """All mass at relu(h)."""
-        z = h.relu()
-        return distributions.Point(z, self.weight * z.sum(1))
-
-    def used(self, codes: Tensor) -> Tensor:
-        """Whether each unit is ever above zero."""
-        return (codes > 0).any(0)
-
-
-class KlSparse(_Exact, kind="kl-sparse"):
+class KlSparse(Exact, kind="kl-sparse"):
     """Codes in (0, 1) whose mean use is held near a target: z = sigmoid(h).
 
     The price of every example is ``weight * sum_j [rho ln(rho / r_j) + (1 - rho) ln((1 - rho) / (1 - r_j))]``, where
     r_j is the running mean of unit j (Ng 2011, CS294A notes, section 3). The mean runs over batches, so that the
     price means the same for a full batch and for one example at a time.
+
+    Where no weight is given, a multiplier finds it: the root mean square of the units' relative distances from the
+    target is held at a tenth, or what is the same, the mean divergence of a unit at that of 0.9 rho from rho.
 
     Parameters
     ----------
@@ -133,8 +106,8 @@ class KlSparse(_Exact, kind="kl-sparse"):
         Numbers in one code.
     rho : float
         Target of the mean use of a unit, in (0, 1).
-    weight : float
-        Weight of the penalty.
+    weight : float or None
+        Weight of the penalty; None for one that holds the target.
     momentum : float
         Share of the newest batch in the running mean, in (0, 1].
     """
@@ -142,18 +115,22 @@ class KlSparse(_Exact, kind="kl-sparse"):
     use: Tensor
     remedy = "take a larger latent.rho, or train longer"
 
-    def __init__(self, size: int = 16, rho: float = 0.1, weight: float = 1.0, momentum: float = 0.1) -> None:
+    def __init__(self, size: int = 16, rho: float = 0.1, weight: float | None = None, momentum: float = 0.1) -> None:
         super().__init__()
         at_least("latent.size", size, 1)
         at_least("latent.rho", rho, 0, above=True)
         at_most("latent.rho", rho, 0.999)
-        at_least("latent.weight", weight, 0)
+        if weight is not None:
+            at_least("latent.weight", weight, 0)
         at_least("latent.momentum", momentum, 0, above=True)
         at_most("latent.momentum", momentum, 1)
         self.size = size
         self.rho = rho
         self.weight = weight
         self.momentum = momentum
+        self.control = Control(SPEED) if weight is None else None
+        missed = rho * math.log(1 / (1 - TOLERANCE)) + (1 - rho) * math.log((1 - rho) / (1 - (1 - TOLERANCE) * rho))
+        self.allowed = size * missed
         self.register_buffer("use", torch.full((size,), rho))
 
     def posterior(self, h: Tensor) -> Distribution:
@@ -167,44 +144,19 @@ class KlSparse(_Exact, kind="kl-sparse"):
             # average does not depend on the momentum.
             use = self.use + (batch - batch.detach())
         use = use.clamp(1e-6, 1 - 1e-6)
+        apart = self._from_target(use).sum()
+        if self.weight is not None:
+            return distributions.Point(z, (self.weight * apart).expand(h.shape[0]))
+        assert self.control is not None
+        # The divergence is quadratic near the target, so this is the relative distance over the one allowed, less 1.
+        error = (apart.detach() / self.allowed).sqrt() - 1
+        return distributions.Point(z, self.control(apart, error).expand(h.shape[0]))
+
+    def _from_target(self, use: Tensor) -> Tensor:
+        """KL of the target from a use, of one unit or each."""
         target, used = (torch.distributions.Bernoulli(p, validate_args=False) for p in (use.new_tensor(self.rho), use))
-        price = torch.distributions.kl_divergence(target, used).sum()
-        return distributions.Point(z, (self.weight * price).expand(h.shape[0]))
+        return torch.distributions.kl_divergence(target, used)
 
     def used(self, codes: Tensor) -> Tensor:
         """Whether each unit reaches a tenth of its target at least once."""
         return (codes > self.rho / 10).any(0)
-
-
-class TopK(_Exact, kind="top-k"):
-    """Codes of which only the ``k`` numbers largest in magnitude are kept; the rest are zero.
-
-    The k-sparse autoencoder (Makhzani and Frey 2014), with signed codes. It has no weight to tune and no shrinkage.
-
-    Parameters
-    ----------
-    size : int
-        Numbers in one code.
-    k : int
-        Numbers kept; 0 keeps a quarter of them.
-    """
-
-    remedy = "take a larger latent.k or a smaller latent.size"
-
-    def __init__(self, size: int = 16, k: int = 0) -> None:
-        super().__init__()
-        at_least("latent.size", size, 1)
-        at_least("latent.k", k, 0)
-        at_most("latent.k", k, size)
-        self.size = size
-        self.k = k
-
-    def posterior(self, h: Tensor) -> Distribution:
-        """All mass at h with all but k of its numbers set to zero."""
-        kept = h.abs().topk(self.k or (self.size + 3) // 4, dim=1).indices
-        z = torch.zeros_like(h).scatter(1, kept, h.gather(1, kept))
-        return distributions.Point(z, h.new_zeros(h.shape[0]))
-
-    def used(self, codes: Tensor) -> Tensor:
-        """Whether each unit is ever kept."""
-        return (codes != 0).any(0)

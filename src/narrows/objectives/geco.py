@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 
 from narrows.axes import Latent, Objective, average_draw
+from narrows.control import PENALTY, move
 from narrows.errors import at_least, unknown
 from narrows.values import Clock, Terms
 
-MEMORY = 0.9  # share of the past in the running mean of the excess
-MULTIPLIERS = (1e-4, 1e4)
 SMALLEST_RATE = 0.01
-PENALTY = 100.0
 
 
 class Constrained(Objective, kind="constrained"):
@@ -76,8 +74,7 @@ class Constrained(Objective, kind="constrained"):
         bounded, _ = self._figures(terms)
         # A nat of one is bought with about one of the other, so both are measured by the rate; a distortion has no 0.
         excess = (bounded.mean() - self.bound) / terms.kl.mean().clamp_min(SMALLEST_RATE)
-        self.excess.lerp_(excess.clamp(-1.0, 1.0).to(self.excess.dtype), 1 - MEMORY)
-        self.multiplier.mul_((self.speed * self.excess).exp()).clamp_(*MULTIPLIERS)
+        move(self.multiplier, self.excess, excess, self.speed)
 
     def reported(self, cost: Tensor, terms: Terms) -> Tensor:
         """The free figure of each example plus 100 times the batch's mean excess over the bound, (n,)."""

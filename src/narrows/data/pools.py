@@ -1,0 +1,91 @@
+"""Rows of a file as training meets them: in blocks, of which many are mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from narrows.data.batches import Batches
+from narrows.data.filed import BLOCK_ROWS, Filed
+from narrows.tensors import tensor_of
+
+POOL_BYTES = 2**26
+
+
+class FiledRows:
+    """Rows of a file as if they were a tensor on a device, so far as training asks it.
+
+    Parameters
+    ----------
+    filed : Filed
+        The rows.
+    device : torch.device
+        Where they are wanted.
+    """
+
+    def __init__(self, filed: Filed, device: torch.device) -> None:
+        self.filed = filed
+        self.device = device
+        self.shape = filed.shape
+        self.dtype = torch.uint8 if filed.stored == np.uint8 else torch.float32
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.filed)
+
+    def split(self, rows: int) -> Iterator[Tensor]:
+        """All rows in order, so many at once."""
+        return (tensor_of(block).to(self.device) for block in self.filed.blocks(rows))
+
+    def __getitem__(self, places: Tensor) -> Tensor:
+        """Rows at some places in rising order."""
+        return tensor_of(self.filed.take(places.cpu().numpy())).to(self.device)
+
+
+class FiledBatches(Batches):
+    """Rows of a file in batches, in a new seeded order every epoch.
+
+    To pick each row anywhere in the file would take a seek for each. So blocks of 1,024 neighbours are put in order,
+    a pool of 64 MiB of them is read, and the rows of a pool are shuffled: a batch holds rows of many blocks.
+
+    Parameters
+    ----------
+    rows : FiledRows
+        All rows.
+    size, seed
+        As in `Batches`.
+    chosen : Tensor, shape (n,)
+        Places of the rows to take, in rising order.
+    """
+
+    def __init__(self, rows: FiledRows, size: int, *, seed: int, chosen: Tensor) -> None:
+        super().__init__(torch.zeros(0, *rows.shape[1:]), size, seed=seed, chosen=chosen.cpu())
+        self._rows = rows
+        batch = self.size * rows.shape[1] * rows.dtype.itemsize
+        self._pool_rows = self.size * max(1, POOL_BYTES // batch)  # whole batches, so that none lies in two pools
+        self._places, self._pool = torch.zeros(0, dtype=torch.int64), self.values
+
+    def again(self, size: int) -> FiledBatches:
+        """The same rows from the start, in batches of another size."""
+        assert self.chosen is not None
+        return FiledBatches(self._rows, size, seed=self.seed, chosen=self.chosen)
+
+    def _at(self, places: Tensor) -> Tensor:
+        return self._rows[places]
+
+    def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
+        first = self.position // self._pool_rows * self._pool_rows
+        places = order[first : first + self._pool_rows].sort().values
+        if not torch.equal(places, self._places):
+            self._places, self._pool = places, tensor_of(self._rows.filed.take(places.numpy()))
+        return self._pool[torch.searchsorted(places, rows)].to(self._rows.device)
+
+    def _shuffled(self, generator: torch.Generator) -> Tensor:
+        count = len(self)
+        starts = torch.randperm(-(-count // BLOCK_ROWS), generator=generator) * BLOCK_ROWS
+        order = (starts[:, None] + torch.arange(BLOCK_ROWS)).flatten()
+        pools = order[order < count].split(self._pool_rows)
+        return torch.cat([pool[torch.randperm(len(pool), generator=generator)] for pool in pools])

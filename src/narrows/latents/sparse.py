@@ -1,0 +1,237 @@
+"""Codes of which most numbers are zero: a dictionary's. Units that have died are called back by what is left untold."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from narrows.distributions import Nested, Point
+from narrows.errors import at_least, at_most
+from narrows.latents.exact import Exact
+
+SAMPLED_ROWS = 128
+THRESHOLD_MOMENTUM = 0.05
+DEAD_AFTER = 10_000  # examples
+
+
+def keep(h: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Keep the k n largest numbers of h (n, d) that are above 0, whatever their rows; the others become 0.
+
+    Of a batch of 256 rows or more, the bound is that of rows spread over it, and k n are kept but for its error: a
+    selection from all numbers would take as long as the rest of a training step.
+
+    Returns
+    -------
+    z : Tensor, shape (n, d)
+        What is kept.
+    smallest : Tensor, shape ()
+        The bound: the smallest number that is kept, or 0.
+    """
+    rows = h.detach()[:: max(1, len(h) // SAMPLED_ROWS)]
+    smallest = rows.flatten().topk(k * len(rows), sorted=False).values.min().clamp_min(0.0)
+    below = torch.nextafter(smallest.float(), smallest.new_tensor(-1.0).float())
+    return nn.functional.threshold(h, max(float(below), 0.0), 0.0), smallest
+
+
+class Sparse(Exact):
+    """Codes of which few numbers are not zero.
+
+    A unit is dead once it has not fired for ``dead_after`` examples of training. Then training also descends a
+    thirty-second of -log p(x | z'), z' being the code, held, in which the dead units speak as well, up to half as many
+    as x has cells, on average: they come to tell what the code leaves untold (AuxK, Gao et al. 2024, section 2.4). No
+    figure reports it.
+
+    Attributes
+    ----------
+    law : type of Point
+        What a code is as a distribution.
+    idle : Tensor, shape (size,)
+        Examples since each unit last fired; only where ``dead_after`` is not 0.
+    """
+
+    sparse = True
+    narrow = True
+    law: ClassVar[type[Point]] = Point
+    idle: Tensor
+
+    def __init__(self, size: int, dead_after: int) -> None:
+        super().__init__()
+        at_least("latent.size", size, 1)
+        at_least("latent.dead_after", dead_after, 0)
+        self.size = size
+        self.dead_after = dead_after
+        if dead_after:
+            self.register_buffer("idle", torch.zeros(size, dtype=torch.int64))
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Take the number of cells."""
+        self.revived_at_once = max(1, math.prod(seen_shape) // 2)
+
+    @abstractmethod
+    def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Map h (n, d) to its code (n, d), and what that costs, (n,) or ()."""
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at the code, whose price is in float32 at least."""
+        z, price = self.select(h)
+        price = price.to(torch.promote_types(h.dtype, torch.float32)).expand(len(h))
+        return self.law(z, price, self._revived(h, z) if self.training and self.dead_after else None)
+
+    def revived(self, q: Distribution) -> Tensor | None:
+        """Return the code in which dead units speak."""
+        return q.revived if isinstance(q, Point) else None
+
+    def used(self, codes: Tensor) -> Tensor:
+        """Whether each unit ever fires."""
+        return (codes != 0).any(0)
+
+    def _revived(self, h: Tensor, z: Tensor) -> Tensor | None:
+        with torch.no_grad():
+            # A sum takes an eighth of the time that comparisons do, and is 0 by chance never.
+            self.idle.add_(len(z)).masked_fill_(z.sum(0) != 0, 0)
+            dead = self.idle > self.dead_after
+            many = int(dead.sum())
+        if not many:
+            return None
+        said = h.relu() * dead
+        return z.detach() + (said if many <= self.revived_at_once else keep(said, self.revived_at_once)[0])
+
+
+class L1(Sparse, kind="l1"):
+    """Non-negative codes that pay for their size: z = relu(h), price = weight * sum_j |z_j| nats.
+
+    The penalty of the lasso (Tibshirani 1996), applied to codes. It shrinks the codes that it keeps; `TopK` does not.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    weight : float
+        Nats for each unit of code.
+    dead_after : int
+        Examples without firing after which a unit is dead; 0 leaves the dead alone.
+    """
+
+    remedy = "take a smaller latent.weight, or train longer"
+
+    def __init__(self, size: int = 16, weight: float = 1.0, dead_after: int = 0) -> None:
+        super().__init__(size, dead_after)
+        at_least("latent.weight", weight, 0)
+        self.weight = weight
+
+    def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """relu(h), at its price."""
+        z = h.relu()
+        return z, self.weight * z.sum(1, dtype=torch.promote_types(h.dtype, torch.float32))
+
+
+class OfK(Sparse):
+    """Codes of which about k numbers are kept, at no price."""
+
+    remedy = "take a larger latent.k or a smaller latent.size, or latent.dead_after=10000 to revive them"
+
+    def __init__(self, size: int, k: int, dead_after: int) -> None:
+        super().__init__(size, dead_after)
+        at_least("latent.k", k, 0)
+        at_most("latent.k", k, size)
+        self.k = k
+
+    @property
+    def kept(self) -> int:
+        """Numbers that are kept: k, or a quarter of all where that is 0."""
+        return self.k or (self.size + 3) // 4
+
+
+def only(h: Tensor, k: int) -> Tensor:
+    """H (n, d) with all but the k numbers of each row that are largest in magnitude set to 0."""
+    places = h.abs().topk(k, dim=1, sorted=False).indices
+    return torch.zeros_like(h).scatter(1, places, h.gather(1, places))
+
+
+class TopK(OfK, kind="top-k"):
+    """Codes of which only the ``k`` numbers largest in magnitude are kept; the rest are zero.
+
+    The k-sparse autoencoder (Makhzani and Frey 2014), with signed codes, or with those of relu(h) as a dictionary has
+    them (Gao et al. 2024). It has no weight to tune and no shrinkage.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    k : int
+        Numbers kept; 0 keeps a quarter of them.
+    signed : bool
+        Whether a code may hold numbers below 0.
+    dead_after : int
+        Examples without firing after which a unit is dead; 0 leaves the dead alone.
+    """
+
+    def __init__(self, size: int = 16, k: int = 0, signed: bool = True, dead_after: int = 0) -> None:
+        super().__init__(size, k, dead_after)
+        self.signed = signed
+
+    def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """H with all but k of its numbers set to zero."""
+        return only(h if self.signed else h.relu(), self.kept), h.new_zeros(())
+
+
+class BatchTopK(OfK, kind="batch-top-k"):
+    """Non-negative codes of which ``k`` a row are kept on average: the largest of a whole batch (Bussmann et al. 2024).
+
+    A row that is hard to tell takes more of them, an easy one fewer. In use the numbers above a threshold are kept,
+    the running mean of the smallest kept in training, so that the code of a row does not depend on its batch.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    k : int
+        Numbers kept, a row; 0 keeps a quarter of all.
+    dead_after : int
+        Examples without firing after which a unit is dead; 0 leaves the dead alone.
+    """
+
+    threshold: Tensor
+
+    def __init__(self, size: int = 64, k: int = 0, dead_after: int = DEAD_AFTER) -> None:
+        super().__init__(size, k, dead_after)
+        self.register_buffer("threshold", torch.zeros(()))
+
+    def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest of the batch in training; in use those above the threshold."""
+        free = h.new_zeros(())
+        if not self.training:
+            bound = float(self.threshold)
+            # Before the first step there is no threshold, and no more numbers may be kept than after it.
+            return nn.functional.threshold(h, bound, 0.0) if bound else only(h.relu(), self.kept), free
+        z, smallest = keep(h, self.kept)
+        smallest = smallest.to(self.threshold.dtype)
+        begun = self.threshold > 0
+        self.threshold.copy_(torch.where(begun, self.threshold.lerp(smallest, THRESHOLD_MOMENTUM), smallest))
+        return z, free
+
+
+class Matryoshka(BatchTopK, kind="matryoshka"):
+    """Codes of which every prefix is a code: batch-top-k, trained on several nested ones (Bussmann et al. 2025).
+
+    Of ``objective.samples`` draws the last is the whole code, and each one before it the first half of the next, so
+    that the objective is the mean over nested dictionaries. What is common comes to stand in front, told by units of
+    its own, and is not taken over by the units of what is rare.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    k : int
+        Numbers kept, a row; 0 keeps a quarter of all.
+    dead_after : int
+        Examples without firing after which a unit is dead; 0 leaves the dead alone.
+    """
+
+    nested = True
+    law = Nested

@@ -1,0 +1,132 @@
+"""Rows that stay in their file: which they are, how they are read, and training that meets each once an epoch."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from narrows import load
+from narrows.data import filed
+from narrows.data.arrays import filed_npy
+from narrows.data.pools import FiledBatches, FiledRows
+from narrows.errors import InputError
+from narrows.fit import fit
+from narrows.plan import Plan
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def any_size(monkeypatch):
+    """As if every file were large, and a block were of 16 rows."""
+    monkeypatch.setattr(filed, "SMALLEST_BYTES", 0)
+    for module in ("narrows.data.filed", "narrows.data.pools"):
+        monkeypatch.setattr(f"{module}.BLOCK_ROWS", 16)
+    monkeypatch.setattr("narrows.data.pools.POOL_BYTES", 2**12)
+
+
+def stored(path, values):
+    np.save(path / "x.npy", values)
+    return filed_npy(path / "x.npy")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
+def test_rows_are_read_as_they_train(tmp_path, dtype):
+    values = (np.random.default_rng(0).random((100, 5)) * 200).astype(dtype)
+    rows = stored(tmp_path, values)
+    expected = values.astype(np.uint8 if dtype == np.uint8 else np.float32)
+    assert rows.kind == ("levels" if dtype == np.uint8 else "reals")
+    assert np.array_equal(np.concatenate(list(rows.blocks(7))), expected)
+    places = np.array([0, 3, 15, 16, 50, 99])
+    assert np.array_equal(rows.take(places), expected[places])
+    assert rows.take(places[:0]).shape == (0, 5)
+    assert rows.take(places).dtype == expected.dtype
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((4, 5), np.int32),
+        np.zeros((4, 5, 3), np.float32),
+        np.asfortranarray(np.ones((4, 5))),
+        np.zeros((4, 5), ">f4"),
+        np.zeros((4, 5), bool),
+    ],
+)
+def test_others_are_read_whole(tmp_path, values):
+    assert stored(tmp_path, values) is None
+
+
+def test_a_small_file_is_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(filed, "SMALLEST_BYTES", 10_000)
+    assert stored(tmp_path, np.zeros((4, 5))) is None
+
+
+def test_bad_rows_are_named(tmp_path):
+    values = np.zeros((100, 5), np.float32)
+    values[70, 2] = np.nan
+    with pytest.raises(InputError, match="row 70, column 2"):
+        stored(tmp_path, values).schema()
+    rows = stored(tmp_path, np.ones((100, 5)))
+    with (tmp_path / "x.npy").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(InputError, match="became shorter"):
+        rows.schema()
+
+
+@given(n=st.integers(1, 300), size=st.integers(1, 60), seed=st.integers(0, 3), left=st.integers(0, 20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_every_row_comes_once_an_epoch_and_training_resumes_anywhere(tmp_path, n, size, seed, left):
+    rows = FiledRows(stored(tmp_path, np.arange(n + left, dtype=np.float32)[:, None]), CPU)
+    chosen = torch.randperm(n + left, generator=torch.Generator().manual_seed(seed))[:n].sort().values
+
+    def batches():
+        return FiledBatches(rows, size, seed=seed, chosen=chosen)
+
+    order = batches()
+    epoch = [batch.flatten().tolist() for batch in itertools.islice(iter(order), order.per_epoch)]
+    assert sorted(itertools.chain(*epoch)) == chosen.tolist()
+    following = next(iter(order))
+    resumed = batches()
+    resumed.go_to(order.epoch if order.position else order.epoch - 1, max(order.position - order.size, 0))
+    again = next(iter(resumed))
+    assert torch.equal(again, following) or order.per_epoch == 1
+    assert torch.equal(torch.cat(list(order.chunks(7))).flatten().long(), chosen)
+
+
+def test_a_batch_holds_rows_of_many_blocks(tmp_path):
+    rows = FiledRows(stored(tmp_path, np.arange(2000, dtype=np.float32)[:, None]), CPU)
+    batch = next(iter(FiledBatches(rows, 64, seed=0, chosen=torch.arange(2000))))
+    assert len((batch // 16).unique()) > 30
+
+
+def test_training_reaches_what_it_does_on_rows_in_memory(tmp_path):
+    """Which differ in their order alone."""
+    random = np.random.default_rng(0)
+    values = (random.standard_normal((600, 3)) @ random.standard_normal((3, 8))).astype(np.float32)
+    rows, plan = stored(tmp_path, values), Plan(epochs=20, batch_size=50, rate=0.01)
+    settings = ["network.depth=0", "latent.size=3"]
+    kept, held = (
+        fit(rows, rows.schema(), "autoencoder", settings, plan),
+        fit(values, rows.schema(), "autoencoder", settings, plan),
+    )
+    assert kept.record["data"]["fingerprint"] == held.record["data"]["fingerprint"]
+    assert kept.record["data"]["held_out"] == held.record["data"]["held_out"]
+    one, other = (min(entry["validation"]["nats"] for entry in each.record["history"]) for each in (kept, held))
+    assert one == pytest.approx(other, abs=1.0)
+    assert one < 0
+
+
+def test_the_command_line(here, done, refused):
+    np.save("x.npy", np.random.default_rng(0).standard_normal((300, 6)).astype(np.float16))
+    told = done("train", "x.npy", "-o", "m.safetensors", "--preset", "sparse-features", "--epochs", "1", "--set",
+                "latent.size=12", "latent.k=2")  # fmt: skip
+    assert "blocks of them are read" in told
+    assert load(here / "m.safetensors").schema.shape == (6,)
+    np.save("x.npy", np.full((300, 6), 3.0))
+    refused("train", "x.npy", "-o", "n.safetensors", says="every row of the data is the same")
+    np.save("x.npy", np.where(np.eye(300, 6) > 0, np.inf, 0.0))
+    refused("train", "x.npy", "-o", "n.safetensors", says="holds NaN or infinite values")
