@@ -72,11 +72,11 @@ class Filed:
     def take(self, places: np.ndarray) -> np.ndarray:
         """Rows at some places in rising order: each block of the file that holds one is read once."""
         bounds = np.searchsorted(places, np.arange(0, len(self) + BLOCK_ROWS, BLOCK_ROWS))
-        found = [np.empty((0, self.shape[1]), np.uint8 if self.kind == "levels" else np.float32)]
+        found = np.empty((len(places), self.shape[1]), np.uint8 if self.kind == "levels" else np.float32)
         for block in np.flatnonzero(np.diff(bounds)).tolist():
-            first = block * BLOCK_ROWS
-            found.append(self.read(first, first + BLOCK_ROWS)[places[bounds[block] : bounds[block + 1]] - first])
-        return np.concatenate(found)
+            here, first = slice(bounds[block], bounds[block + 1]), block * BLOCK_ROWS
+            found[here] = self.read(first, first + BLOCK_ROWS)[places[here] - first]
+        return found
 
     def schema(self) -> Schema:
         """Look at all cells, and say what they are: levels from 0 to 255 in bytes, else real values.

@@ -12,7 +12,7 @@ from narrows.data.batches import Batches
 from narrows.data.filed import BLOCK_ROWS, Filed
 from narrows.tensors import tensor_of
 
-POOL_BYTES = 2**26
+POOL_BYTES = 2**25
 
 
 class FiledRows:
@@ -49,7 +49,7 @@ class FiledBatches(Batches):
     """Rows of a file in batches, in a new seeded order every epoch.
 
     To pick each row anywhere in the file would take a seek for each. So blocks of 1,024 neighbours are put in order,
-    a pool of 64 MiB of them is read, and the rows of a pool are shuffled: a batch holds rows of many blocks.
+    a pool of 32 MiB of them is read, and the rows of a pool are shuffled: a batch holds rows of many blocks.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ class FiledBatches(Batches):
         first = self.position // self._pool_rows * self._pool_rows
         places = order[first : first + self._pool_rows].sort().values
         if not torch.equal(places, self._places):
+            self._pool = self.values  # the old pool goes before the new one comes
             self._places, self._pool = places, tensor_of(self._rows.filed.take(places.numpy()))
         return self._pool[torch.searchsorted(places, rows)].to(self._rows.device)
 

@@ -19,8 +19,8 @@ class Dictionary(Network, kind="dictionary"):
 
     The rows of A are the atoms, one a unit of the code. Their norm is 1 at any time and under any optimizer, since
     what is trained is their direction, A = V / |V|: a penalty on codes cannot be evaded by long atoms. The encoder is
-    linear, h = W (x - b) + c (c is 0 where there are steps), and starts where it gives each unit the part of x along its atom, W = A (Bricken et al.
-    2023).
+    linear, h = W (x - b) + c (c is 0 where there are steps), and starts where it gives each unit the part of x along
+    its atom, W = A (Bricken et al. 2023).
 
     Where atoms are not orthogonal, a unit also hears the others: of n active ones in d dimensions, noise of n / d times
     their mean square. Steps of a proximal descent take it out again, z = relu(h - t), h = z + r W (x - b - z A),
