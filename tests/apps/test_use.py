@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from narrows import load, read
-from narrows.apps.use import Written, embed, generate, reconstruct
+from narrows.apps.embed import embed
+from narrows.apps.use import Written, generate, reconstruct
 from narrows.inference import codes, reconstructed, samples
 from narrows.tensors import tensor_of
 

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from narrows.apps.embed import embed
 from narrows.apps.evaluate import evaluate
 from narrows.apps.train import Trained, train
-from narrows.apps.use import embed, generate, reconstruct
+from narrows.apps.use import generate, reconstruct
 from narrows.plan import Plan
 
 DATA = "fashion-sample"

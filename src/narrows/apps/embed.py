@@ -1,0 +1,191 @@
+"""Write codes, draw them, and say what they are worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from narrows.apps.reading import Reading
+from narrows.apps.watching import waiting
+from narrows.atomic import check_target, writing
+from narrows.errors import InputError, check_seed
+from narrows.records import CodeCheck, plain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from narrows.data.dataset import Dataset
+    from narrows.persist import Fitted
+    from narrows.study.tables import Table
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Codes that were written.
+
+    Parameters
+    ----------
+    file : str
+        The file.
+    rows : int
+        Codes in it.
+    shape : list of int
+        Shape of one of them.
+    plot : str or None
+        The file of their map.
+    shown : str or None
+        What the map shows.
+    """
+
+    file: str
+    rows: int
+    shape: list[int]
+    plot: str | None = None
+    shown: str | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Codes that were written, and what they are worth.
+
+    Parameters
+    ----------
+    written : Embedded
+        The codes.
+    check : CodeCheck
+        The figures.
+    """
+
+    written: Embedded
+    check: CodeCheck
+
+    def tables(self) -> list[Table]:
+        """Codes of the model and of its rivals side by side."""
+        from narrows.study.tables import Table
+
+        check = self.check
+        title = f"codes of {check.code_size} numbers, {check.rows:,} rows; squared error a cell in {check.error_unit}"
+        columns = ("codes", "squared error", "trustworthiness", "continuity", f"{check.neighbours}-NN", "linear probe")
+        rows = [tuple(dataclasses.asdict(kept).values()) for kept in check.codes]
+        written = [(self.written.file,), *([(self.written.plot,)] if self.written.plot else [])]
+        notes = [(note,) for note in check.notes]
+        return [Table(title, columns, rows), Table("notes", ("",), notes), Table("written", ("",), written)]
+
+    def record(self) -> dict[str, Any]:
+        """What was written, and the figures."""
+        return {**plain(self.written), "check": plain(self.check)}
+
+
+def embed(
+    model: Path,
+    data: str,
+    output: Path,
+    plot: Path | None = None,
+    colour: str | None = None,
+    check: bool = False,
+    train: str | None = None,
+    seed: int = 0,
+    reading: Reading = Reading(),  # noqa: B008  frozen
+) -> Embedded | Checked:
+    """Write the code of each row: features for another program, fewer than the columns they came from.
+
+    Parameters
+    ----------
+    model : Path
+        A model file.
+    data : str
+        A file, a folder of images, or a named data set.
+    output : Path
+        .parquet or .csv (columns z0, z1, ... and the label, if there is one), or .npy.
+    plot : Path, optional
+        .png for a map of the codes: of two numbers as they are, of more along their first two principal components.
+    colour : str, optional
+        Column of a table, or array of an .npz file, by which points of the map are coloured, in place of the label.
+    check : bool
+        Measure the codes beside PCA and kernel PCA of equal size: squared error, trustworthiness and continuity, and
+        how well labels are told by nearest neighbours and by a linear probe. The model must not know these rows.
+    train : str, optional
+        For the check: the data that the model was trained on, read as the others are. Without them there is no kernel
+        PCA, and labels are told by cross-validation.
+    seed : int
+        For the check: of the folds, and of what is drawn where rows are many.
+    reading : Reading
+        How to read the data.
+    """
+    inputs = [model, data, *([train] if train is not None else [])]
+    _check_outputs(output, plot, inputs)
+    check_seed(seed)
+    if colour is not None and plot is None:
+        raise InputError("--colour is for a map; give --plot map.png, or leave it out")
+    if train is not None and not check:
+        raise InputError("--train is for the check; give --check, or leave it out")
+
+    from narrows.data import writers
+    from narrows.inference import codes
+    from narrows.persist import load
+    from narrows.tensors import tensor_of
+
+    writers.check_suffix(output, (".npy", *writers.TABLE_WRITERS))
+    fitted = load(model)
+    dataset = reading.read(data, fitted.schema)
+    z = codes(fitted.model, tensor_of(dataset.values)).numpy()
+    measured = _measured(fitted, dataset, train, seed, reading) if check else None
+    figure, shown = _drawn(z, data, dataset, colour, reading) if plot is not None else (None, None)
+    labels = {} if dataset.labels is None else {"label": dataset.labels}
+    writers.write_columns(z, [f"z{i}" for i in range(z.shape[1])], output, labels)
+    if plot is not None and figure is not None:
+        with writing(plot) as beside:
+            figure.savefig(beside, format="png", metadata={"Software": None})
+    written = Embedded(str(output), len(z), list(z.shape[1:]), None if plot is None else str(plot), shown)
+    return written if measured is None else Checked(written, measured)
+
+
+def _check_outputs(output: Path, plot: Path | None, inputs: list[Path | str]) -> None:
+    """Refuse names of files that cannot be written, before any work."""
+    check_target(output, inputs)
+    if plot is None:
+        return
+    from narrows.data.writers import check_suffix
+
+    check_suffix(plot, (".png",))
+    check_target(plot, inputs)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("a map needs matplotlib, which is not installed; pip install 'narrows[report]'")
+
+
+def _measured(fitted: Fitted, dataset: Dataset, train: str | None, seed: int, reading: Reading) -> CodeCheck:
+    from narrows.evaluate import check_codes
+
+    reference = None if train is None else reading.read(train, fitted.schema)
+    with waiting("measuring"):
+        return check_codes(fitted, dataset, reference, seed)
+
+
+def _drawn(z: np.ndarray, data: str, dataset: Dataset, colour: str | None, reading: Reading) -> tuple[Figure, str]:
+    """The map, and what it shows."""
+    from narrows.apps.maps import draw_map
+
+    if colour is None or colour == reading.label:
+        return draw_map(z, colour or "label", dataset.labels)
+    if colour in (dataset.schema.names or ()):
+        return draw_map(z, colour, _column(dataset, colour))
+    # The model does not know this column: it is read as labels are.
+    return draw_map(z, colour, dataclasses.replace(reading, label=colour).read(data, dataset.schema).labels)
+
+
+def _column(dataset: Dataset, name: str) -> np.ndarray:
+    """One column of a table of the model's, categories by their names."""
+    import numpy as np
+
+    place = (dataset.schema.names or ()).index(name)
+    cells = dataset.values[:, place]
+    categories = dataset.schema.columns[place].categories if dataset.schema.columns else ()
+    if not categories:
+        return cells
+    # Behind them stand a value that is none of them, and a missing one.
+    cells = np.nan_to_num(cells, nan=len(categories) + 1)
+    return np.array([*categories, "(another)", ""])[cells.astype(int)]
