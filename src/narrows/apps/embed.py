@@ -73,7 +73,7 @@ class Checked:
         rows = [tuple(dataclasses.asdict(kept).values()) for kept in check.codes]
         written = [(self.written.file,), *([(self.written.plot,)] if self.written.plot else [])]
         notes = [(note,) for note in check.notes]
-        return [Table(title, columns, rows), Table("notes", ("",), notes), Table("written", ("",), written)]
+        return [Table(title, columns, rows), Table("how it was measured", ("note",), notes), Table("written", ("file",), written)]
 
     def record(self) -> dict[str, Any]:
         """What was written, and the figures."""

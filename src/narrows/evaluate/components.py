@@ -86,7 +86,7 @@ class KernelComponents:
 
     def __init__(self, x: np.ndarray, size: int, width: float, ridge: float) -> None:
         self.mean = x.mean(0)
-        self.components = KernelPCA(min(size, len(x)), kernel="rbf", gamma=_precision(x) / width)
+        self.components = KernelPCA(min(size, len(x)), kernel="rbf", gamma=_precision(x) / width, random_state=0)
         z = self.components.fit_transform(x)
         self.decoder = KernelRidge(alpha=ridge, kernel="rbf", gamma=_precision(z)).fit(z, x - self.mean)
 
