@@ -1,4 +1,4 @@
-"""What codes are worth: reconstruction at a given size, and labels told from the codes of rows that were not trained on.
+"""What codes are worth: reconstruction at a given size, and labels told from codes, of rows that were not trained on.
 
 Each case is one line of ``narrows train``, by the clock, and one of ``narrows embed --check --train``, which puts the
 codes of test rows beside those of PCA (of all training rows) and kernel PCA (of 2,000 of them), and tells labels by the

@@ -51,7 +51,7 @@ def conditional(x, perplexity):
             weights = np.exp(-np.exp(log_beta) * (row[near] - row[near].min()))
             return weights / weights.sum()
 
-        log_beta = brentq(lambda b: perplexities(softmax(b)[None])[0] - perplexity, -15, 15)  # noqa: B023
+        log_beta = brentq(lambda b: perplexities(softmax(b)[None])[0] - perplexity, -15, 15)
         found[i, near] = softmax(log_beta)
     return found
 

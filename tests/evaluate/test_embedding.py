@@ -179,7 +179,10 @@ def test_no_classes_no_accuracies(fitted, fresh, labels, says):
 def test_small_classes_are_left_out_and_told_of(fitted, fresh):
     labels = fresh.labels % 3
     labels[:4] = 7
-    assert any("4 rows are of classes of fewer than 5 rows" in one for one in check_codes(fitted, labelled(fresh, labels)).notes)
+    assert any(
+        "4 rows are of classes of fewer than 5 rows" in one
+        for one in check_codes(fitted, labelled(fresh, labels)).notes
+    )
 
 
 def test_many_rows_are_thinned_out_by_the_seed(fitted, fresh, monkeypatch):

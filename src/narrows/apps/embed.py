@@ -73,7 +73,11 @@ class Checked:
         rows = [tuple(dataclasses.asdict(kept).values()) for kept in check.codes]
         written = [(self.written.file,), *([(self.written.plot,)] if self.written.plot else [])]
         notes = [(note,) for note in check.notes]
-        return [Table(title, columns, rows), Table("how it was measured", ("note",), notes), Table("written", ("file",), written)]
+        return [
+            Table(title, columns, rows),
+            Table("how it was measured", ("note",), notes),
+            Table("written", ("file",), written),
+        ]
 
     def record(self) -> dict[str, Any]:
         """What was written, and the figures."""
@@ -133,8 +137,8 @@ def embed(
     fitted = load(model)
     dataset = reading.read(data, fitted.schema)
     z = codes(fitted.model, tensor_of(dataset.values)).numpy()
+    figure, shown = (None, None) if plot is None else _drawn(z, data, dataset, colour, reading)
     measured = _measured(fitted, dataset, train, seed, reading) if check else None
-    figure, shown = _drawn(z, data, dataset, colour, reading) if plot is not None else (None, None)
     labels = {} if dataset.labels is None else {"label": dataset.labels}
     writers.write_columns(z, [f"z{i}" for i in range(z.shape[1])], output, labels)
     if plot is not None and figure is not None:
@@ -173,8 +177,11 @@ def _drawn(z: np.ndarray, data: str, dataset: Dataset, colour: str | None, readi
         return draw_map(z, colour or "label", dataset.labels)
     if colour in (dataset.schema.names or ()):
         return draw_map(z, colour, _column(dataset, colour))
-    # The model does not know this column: it is read as labels are.
-    return draw_map(z, colour, dataclasses.replace(reading, label=colour).read(data, dataset.schema).labels)
+    try:  # the model does not know this column: it is read as labels are
+        values = dataclasses.replace(reading, label=colour).read(data, dataset.schema).labels
+    except InputError as error:
+        raise InputError(f"--colour {colour}, read as a label: {error}") from error
+    return draw_map(z, colour, values)
 
 
 def _column(dataset: Dataset, name: str) -> np.ndarray:
