@@ -1,6 +1,7 @@
 """The verb embed beyond its table: maps and the check; the table itself is tested with the other uses."""
 
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -105,6 +106,15 @@ def test_classes_have_a_legend_and_the_rarest_of_many_are_one():
     assert [text.get_text() for text in legend.get_texts()][-1] == "10 others"
 
 
+def test_names_of_any_letters_are_shown_as_they_are():
+    values = np.array(["$x^", "_hidden", "a name that is far too long for a legend", "b\nc"] * 5)
+    figure, _ = maps.draw_map(np.random.default_rng(0).normal(size=(20, 2)), "$what", values)
+    figure.savefig(io.BytesIO(), format="png")
+    legend = figure.axes[0].get_legend()
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == ["$x^", " _hidden", "a name that is far too …", "b c"]
+
+
 def test_numbers_have_a_scale_on_which_missing_ones_are_grey():
     z, values = np.random.default_rng(0).normal(size=(2, 100)).repeat(1, 0).reshape(100, 2), np.arange(100.0)
     values[:7] = np.nan
@@ -132,7 +142,7 @@ def test_the_check_for_a_machine_is_that_of_python(models, here, done, monkeypat
 def test_the_check_for_a_person():
     kept = [Kept("this model (map)", 0.01, 0.99, 0.98, None, None), Kept("PCA", 0.02, 0.9, 0.9, None, None)]
     check = CodeCheck(1000, 2, "values scaled to [0, 1]", 5, kept, ["no labels"])
-    figures, notes, files = Checked(Embedded("z.npy", 1000, [2], "map.png"), check).tables()
+    figures, notes, files = Checked("z.npy", 1000, [2], "map.png", check=check).tables()
     assert figures.title == "codes of 2 numbers, 1,000 rows; squared error a cell in values scaled to [0, 1]"
     assert figures.columns == ("codes", "squared error", "trustworthiness", "continuity", "5-NN", "linear probe")
     assert figures.rows[1] == ("PCA", 0.02, 0.9, 0.9, None, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,39 +49,36 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Checked:
+class Checked(Embedded):
     """Codes that were written, and what they are worth.
 
     Parameters
     ----------
-    written : Embedded
-        The codes.
     check : CodeCheck
         The figures.
     """
 
-    written: Embedded
-    check: CodeCheck
+    check: CodeCheck = field(kw_only=True)
 
     def tables(self) -> list[Table]:
-        """Codes of the model and of its rivals side by side."""
+        """The codes of the model and those beside it, how they were measured, and what was written."""
         from narrows.study.tables import Table
 
         check = self.check
         title = f"codes of {check.code_size} numbers, {check.rows:,} rows; squared error a cell in {check.error_unit}"
         columns = ("codes", "squared error", "trustworthiness", "continuity", f"{check.neighbours}-NN", "linear probe")
         rows = [tuple(dataclasses.asdict(kept).values()) for kept in check.codes]
-        written = [(self.written.file,), *([(self.written.plot,)] if self.written.plot else [])]
+        files = [(file,) for file in (self.file, self.plot) if file is not None]
         notes = [(note,) for note in check.notes]
         return [
             Table(title, columns, rows),
-            Table("how it was measured", ("note",), notes),
-            Table("written", ("file",), written),
+            Table("how they were measured", ("note",), notes),
+            Table("written", ("file",), files),
         ]
 
     def record(self) -> dict[str, Any]:
-        """What was written, and the figures."""
-        return {**plain(self.written), "check": plain(self.check)}
+        """All of it, as plain values."""
+        return dict(plain(self))
 
 
 def embed(
@@ -120,7 +117,7 @@ def embed(
     reading : Reading
         How to read the data.
     """
-    inputs = [model, data, *([train] if train is not None else [])]
+    inputs: list[Path | str] = [model, data] if train is None else [model, data, train]
     _check_outputs(output, plot, inputs)
     check_seed(seed)
     if colour is not None and plot is None:
@@ -144,8 +141,8 @@ def embed(
     if plot is not None and figure is not None:
         with writing(plot) as beside:
             figure.savefig(beside, format="png", metadata={"Software": None})
-    written = Embedded(str(output), len(z), list(z.shape[1:]), None if plot is None else str(plot), shown)
-    return written if measured is None else Checked(written, measured)
+    written = (str(output), len(z), list(z.shape[1:]), None if plot is None else str(plot), shown)
+    return Embedded(*written) if measured is None else Checked(*written, check=measured)
 
 
 def _check_outputs(output: Path, plot: Path | None, inputs: list[Path | str]) -> None:

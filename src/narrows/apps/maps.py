@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from sklearn.decomposition import PCA
 
-from narrows.data.wording import brief
 from narrows.errors import InputError
 from narrows.study.charts.style import BLACK, BLUE, CYCLE, SIZE
 
@@ -19,11 +18,13 @@ TEN = (*CYCLE, "#8C564B", "#8A8A00", "#5E4FA2", BLACK)
 GREY = "#BBBBBB"
 MOST_CLASSES = 20  # that colours tell apart; the rarest of more are drawn as one
 NAMED_FROM = 0.01  # share of the points from which the name of a class stands on the map
+LONGEST = 24  # letters of a name
 INK = 6e4  # of all markers together, in square points
 SMALLEST, LARGEST = 4.0, 40.0  # of one
 WIDTH, HEIGHT, DPI = 8.0, 6.6, 150  # inches, pixels an inch
 
 
+@mpl.rc_context({"text.parse_math": False})  # names are names, whatever dollars are in them
 def draw_map(z: np.ndarray, name: str, values: np.ndarray | None) -> tuple[Figure, str]:
     """Draw a scatter of codes with a legend of classes or a bar of numbers; also return what it shows, in words.
 
@@ -92,25 +93,25 @@ def _scale(figure: Figure, axes: Any, points: np.ndarray, name: str, values: np.
     low, high = np.quantile(values[there], (0.01, 0.99))
     drawn = _scatter(axes, points[there], c=values[there], cmap="viridis", vmin=low, vmax=high)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, extend="both")
-    bar.solids.set_alpha(1.0)
-    bar.set_label(brief(name), fontsize=SIZE)
+    bar.solids.set_alpha(1.0)  # type: ignore[union-attr]
+    bar.set_label(_short(name), fontsize=SIZE)
 
 
 def _classes(axes: Any, points: np.ndarray, name: str, values: np.ndarray) -> None:
     """A colour a class, in an order of chance so that none lies above another, and the names of large ones in place."""
     names, places, others = _named(values)
-    palette = [*(TEN if len(names) <= len(TEN) else mpl.colormaps["tab20"].colors), GREY]
+    palette = [*(TEN if len(names) <= len(TEN) else mpl.colormaps["tab20"](range(20))), GREY]
     colours = np.array([mpl.colors.to_rgba(colour) for colour in palette])
     order = np.random.default_rng(0).permutation(len(points))
     _scatter(axes, points[order], c=colours[places[order]])
     handles = [
-        Line2D([], [], ls="", marker="o", ms=6, color=colours[i], label=brief(one)) for i, one in enumerate(names)
+        Line2D([], [], ls="", marker="o", ms=6, color=colours[i], label=_short(one)) for i, one in enumerate(names)
     ]
     if others:
         handles.append(Line2D([], [], ls="", marker="o", ms=6, color=GREY, label=others))
     axes.legend(
         handles=handles,
-        title=brief(name),
+        title=_short(name),
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         fontsize=SIZE - 1,
@@ -122,7 +123,7 @@ def _classes(axes: Any, points: np.ndarray, name: str, values: np.ndarray) -> No
             # Of the middle point of the class, for the mean of a class in two parts lies in none of them.
             middle = own[np.square(own - np.median(own, 0)).sum(1).argmin()]
             axes.annotate(
-                brief(one),
+                _short(one),
                 middle,
                 fontsize=SIZE,
                 color=colours[place] * (0.7, 0.7, 0.7, 1.0),
@@ -148,3 +149,10 @@ def _named(values: np.ndarray) -> tuple[list[str], np.ndarray, str]:
         rank[places],
         ", ".join(said),
     )
+
+
+def _short(name: str) -> str:
+    """A name as it fits into a legend; matplotlib hides those that begin with an underscore."""
+    name = " ".join(name.split())
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return f" {name}" if name.startswith("_") else name
