@@ -15,8 +15,9 @@ from narrows.errors import InputError
 from narrows.study.charts.style import BLACK, BLUE, CYCLE, SIZE
 
 TEN = (*CYCLE, "#8C564B", "#8A8A00", "#5E4FA2", BLACK)
+EIGHTEEN = [colour for i, colour in enumerate(mpl.colormaps["tab20"](range(20))) if i not in (14, 15)]  # but the greys
 GREY = "#BBBBBB"
-MOST_CLASSES = 20  # that colours tell apart; the rarest of more are drawn as one
+MOST_CLASSES = 18  # that colours tell apart; the rarest of more are drawn as one
 NAMED_FROM = 0.01  # share of the points from which the name of a class stands on the map
 LONGEST = 24  # letters of a name
 INK = 6e4  # of all markers together, in square points
@@ -35,7 +36,7 @@ def draw_map(z: np.ndarray, name: str, values: np.ndarray | None) -> tuple[Figur
     name : str
         Of the values.
     values : array, shape (n,), or None
-        Text or numbers by which points are coloured; a missing one is empty or NaN. More than 20 different numbers are
+        Text or numbers by which points are coloured; a missing one is empty or NaN. More than 18 different numbers are
         a scale, and all else are classes.
 
     Raises
@@ -53,7 +54,7 @@ def draw_map(z: np.ndarray, name: str, values: np.ndarray | None) -> tuple[Figur
     axes.set_ylabel(axes_said[1], fontsize=SIZE)
     axes.set_title(shown, fontsize=SIZE, loc="left")
     if values is None:
-        _scatter(axes, points, color=BLUE)
+        _scatter(axes, points, BLUE)
     elif values.dtype.kind == "f" and len(np.unique(values[np.isfinite(values)])) > MOST_CLASSES:
         _scale(figure, axes, points, name, values)
     else:
@@ -80,30 +81,29 @@ def _plane(z: np.ndarray) -> tuple[np.ndarray, tuple[str, str], str]:
     return components.transform(z), (said[0], said[1]), shown
 
 
-def _scatter(axes: Any, points: np.ndarray, **options: Any) -> Any:
+def _scatter(axes: Any, points: np.ndarray, colours: Any) -> None:
+    """Points, the smaller the more there are."""
     size = float(np.clip(INK / len(points), SMALLEST, LARGEST))
-    return axes.scatter(*points.T, s=size, alpha=0.7, linewidths=0, **options)
+    axes.scatter(*points.T, s=size, alpha=0.7, linewidths=0, c=colours)
 
 
 def _scale(figure: Figure, axes: Any, points: np.ndarray, name: str, values: np.ndarray) -> None:
     """Numbers as colours, those far out as the ends of the scale; points without one are grey."""
     there = np.isfinite(values)
-    if not there.all():
-        _scatter(axes, points[~there], color=GREY)
     low, high = np.quantile(values[there], (0.01, 0.99))
-    drawn = _scatter(axes, points[there], c=values[there], cmap="viridis", vmin=low, vmax=high)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.7, extend="both")
-    bar.solids.set_alpha(1.0)  # type: ignore[union-attr]
+    colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colormaps["viridis"].with_extremes(bad=GREY))
+    _scatter(axes, points, colours.to_rgba(np.ma.masked_invalid(values)))
+    bar = figure.colorbar(colours, ax=axes, shrink=0.7, extend="both")
     bar.set_label(_short(name), fontsize=SIZE)
 
 
 def _classes(axes: Any, points: np.ndarray, name: str, values: np.ndarray) -> None:
     """A colour a class, in an order of chance so that none lies above another, and the names of large ones in place."""
     names, places, others = _named(values)
-    palette = [*(TEN if len(names) <= len(TEN) else mpl.colormaps["tab20"](range(20))), GREY]
+    palette = [*(TEN if len(names) <= len(TEN) else EIGHTEEN), GREY]
     colours = np.array([mpl.colors.to_rgba(colour) for colour in palette])
     order = np.random.default_rng(0).permutation(len(points))
-    _scatter(axes, points[order], c=colours[places[order]])
+    _scatter(axes, points[order], colours[places[order]])
     handles = [
         Line2D([], [], ls="", marker="o", ms=6, color=colours[i], label=_short(one)) for i, one in enumerate(names)
     ]
