@@ -209,6 +209,13 @@ def test_more_numbers_than_the_data_have():
     assert any(note.startswith("PCA has 3 components") for note in found.notes)
 
 
+def test_a_model_without_codes_is_refused(known, fresh):
+    settings = ["network=shallow", "network.channels=2", "latent=whole", "likelihood=gaussian"]
+    denoiser = fit(known.values[:40], known.schema, settings=settings, plan=Plan(epochs=1))
+    with pytest.raises(InputError, match=r"no codes to measure.*train preset autoencoder"):
+        check_codes(denoiser, fresh)
+
+
 def test_equal_codes_are_measured_alike(fitted, found, fresh, known):
     assert check_codes(fitted, fresh, known) == found
     assert torch.is_grad_enabled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,19 +44,20 @@ def check_codes(fitted: Fitted, data: Dataset, reference: Dataset | None = None,
     Raises
     ------
     InputError
-        If the model was trained on these rows, or all of them are reference rows.
+        If the model has no codes, was trained on these rows, or all of them are reference rows.
     """
     model, notes = fitted.model.eval(), list[str]()
+    if model.latent.whole or not model.latent.size:
+        raise InputError(f"this model has no codes to measure (latent {model.latent.kind}); train preset autoencoder")
     _refuse_known(fitted, data, reference, notes)
-    rows, labels, others, known = _without_shared(data, reference, notes)
-    found = list(_embeddings(fitted, rows, others, seed, notes))
+    data = _without_known(data, reference, notes)
+    rows, others = tensor_of(data.values), None if reference is None else tensor_of(reference.values)
     near = _Neighbourhoods(fitted, rows, seed, notes)
-    scored = Classes.of(labels, known, seed, notes)
+    classes = Classes.of(data.labels, None if reference is None else reference.labels, seed, notes)
     kept = []
-    for coded in found:
-        trust, continuity = near.figures(coded.codes)
-        accuracies = (None, None) if scored is None else scored.accuracies(coded)
-        kept.append(Kept(coded.name, coded.squared_error, trust, continuity, *accuracies))
+    for coded in _embeddings(fitted, rows, others, seed, notes):
+        figures = (*near.figures(coded.codes), *((None, None) if classes is None else classes.accuracies(coded)))
+        kept.append(Kept(coded.name, coded.squared_error, *figures))
     return CodeCheck(len(rows), model.latent.size, model.transform.error_unit, NEIGHBOURS, kept, notes)
 
 
@@ -71,21 +73,19 @@ def _refuse_known(fitted: Fitted, data: Dataset, reference: Dataset | None, note
         notes.append(f"{reference.source} is not what the model was trained on")
 
 
-def _without_shared(
-    data: Dataset, reference: Dataset | None, notes: list[str]
-) -> tuple[Tensor, np.ndarray | None, Tensor | None, np.ndarray | None]:
-    """Rows and labels to measure, and those to compare with, none of which are the same."""
-    rows = tensor_of(data.values)
+def _without_known(data: Dataset, reference: Dataset | None, notes: list[str]) -> Dataset:
+    """The rows that are not among the reference rows."""
     if reference is None:
-        return rows, data.labels, None, None
+        return data
     known = {row.tobytes() for row in reference.values}
     fresh = np.array([row.tobytes() not in known for row in data.values])
+    if fresh.all():
+        return data
     if not fresh.any():
         raise InputError(f"all rows of {data.source} are among those of {reference.source}; give others to measure")
-    if not fresh.all():
-        notes.append(f"{(~fresh).sum():,} of {len(fresh):,} rows are also in {reference.source} and were left out")
+    notes.append(f"{(~fresh).sum():,} of {len(fresh):,} rows are also in {reference.source} and were left out")
     labels = None if data.labels is None else data.labels[fresh]
-    return tensor_of(data.values[fresh]), labels, tensor_of(reference.values), reference.labels
+    return dataclasses.replace(data, values=data.values[fresh], labels=labels)
 
 
 def _embeddings(fitted: Fitted, rows: Tensor, reference: Tensor | None, seed: int, notes: list[str]) -> Iterator[Coded]:
