@@ -185,6 +185,15 @@ def test_small_classes_are_left_out_and_told_of(fitted, fresh):
     )
 
 
+def test_classes_may_be_any_numbers_or_names_but_of_one_sort(fitted, fresh, known):
+    plain = check_codes(fitted, fresh).codes[0].neighbour_accuracy
+    for labels in (fresh.labels / 8 + 0.1, np.char.add("kind ", fresh.labels.astype(str)), fresh.labels > 4):
+        found = check_codes(fitted, labelled(fresh, labels)).codes[0].neighbour_accuracy
+        assert found == pytest.approx(plain) if labels.dtype != bool else found > plain
+    with pytest.raises(InputError, match="some labels are text"):
+        check_codes(fitted, labelled(fresh, fresh.labels.astype(str)), known)
+
+
 def test_many_rows_are_thinned_out_by_the_seed(fitted, fresh, monkeypatch):
     monkeypatch.setattr(embedding, "COMPARED_ROWS", 100)
     one, again, other = (check_codes(fitted, fresh, seed=seed).codes[0].trustworthiness for seed in (0, 0, 1))

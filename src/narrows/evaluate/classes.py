@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from narrows.errors import InputError
 from narrows.evaluate.components import Coded
 
 NEIGHBOURS = 5
@@ -26,7 +27,7 @@ class Classes:
     Parameters
     ----------
     places, labels : array, shape (m,)
-        Which rows are told, and their classes.
+        Which rows are told, and their classes as whole numbers.
     known_places, known_labels : array, shape (l,), or None
         The reference rows that are learnt from; without them, the others of the rows themselves, in folds.
     seed : int
@@ -41,10 +42,18 @@ class Classes:
 
     @classmethod
     def of(cls, labels: np.ndarray | None, known: np.ndarray | None, seed: int, notes: list[str]) -> Self | None:
-        """Leave out rows without a label, and of classes too small to be learnt; None where nothing is left."""
+        """Leave out rows without a label, and of classes too small to be learnt; None where nothing is left.
+
+        ``notes`` gets a sentence for each of that. Raises `InputError` if labels are text and numbers.
+        """
         if labels is None:
             notes.append("no accuracies: there are no labels (--label COLUMN names them in a table)")
             return None
+        if known is not None and (labels.dtype.kind == "U") != (known.dtype.kind == "U"):
+            raise InputError(
+                "some labels are text where those of the other rows are numbers; write both in one way, or leave out "
+                "those of --train"
+            )
         labelled = _has_label(labels)
         if not labelled.all():
             notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows have no label; accuracies leave them out")
@@ -60,10 +69,10 @@ class Classes:
             return None
         if known is None:
             notes.append(f"accuracies are by cross-validation in {FOLDS} parts of these rows")
-            return cls(places, labels[places], None, None, seed)
+            return cls(places, np.searchsorted(large, labels[places]), None, None, seed)
         learnt = np.flatnonzero(np.isin(known, large))
         notes.append(f"accuracies are those of these rows, learnt from {len(learnt):,} training rows")
-        return cls(places, labels[places], learnt, known[learnt], seed)
+        return cls(places, np.searchsorted(large, labels[places]), learnt, np.searchsorted(large, known[learnt]), seed)
 
     def accuracies(self, coded: Coded) -> tuple[float, float]:
         """Shares of rows told right by their nearest neighbours and by a linear probe."""
