@@ -44,6 +44,11 @@ def test_readme_python_runs() -> None:
     run(code)
 
 
+def test_the_pipeline_of_the_page_on_embedding_runs() -> None:
+    (code,) = blocks("docs/embedding.md", "python")
+    run(code)
+
+
 def test_the_kind_in_contributing_keeps_the_contract() -> None:
     (code,) = blocks("CONTRIBUTING.md", "python")
     run(code + KEEPS_THE_CONTRACT)
@@ -54,7 +59,13 @@ CHAPTERS = sorted((ROOT / "docs" / "theory").glob("*.md"))
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", *(f"docs/theory/{path.name}" for path in CHAPTERS)],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/embedding.md",
+        *(f"docs/theory/{path.name}" for path in CHAPTERS),
+    ],
 )
 def test_linked_files_exist(document: str) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text())

@@ -30,10 +30,14 @@ class Baseline:
         """The two tensors by name."""
         return {"mean": self.mean, "components": self.components}
 
+    def codes(self, x: Tensor) -> Tensor:
+        """Coordinates of rows (n, ...) along the components: (n, d)."""
+        return (x.flatten(1) - self.mean) @ self.components.T
+
     def errors(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors a cell of the projection and of the mean alone, each (n,), for rows (n, ...)."""
         centred = x.flatten(1) - self.mean
-        rest = centred - (centred @ self.components.T) @ self.components
+        rest = centred - self.codes(x) @ self.components
         return rest.square().mean(1), centred.square().mean(1)
 
 

@@ -31,7 +31,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "evaluate"),
     "generate": ("use", "generate"),
     "reconstruct": ("use", "reconstruct"),
-    "embed": ("use", "embed"),
+    "embed": ("embed", "embed"),
     "compress": ("compress", "compress"),
     "decompress": ("decompress", "decompress"),
     "inspect": ("decompress", "inspect"),

@@ -97,6 +97,16 @@ PRESETS: Mapping[str, Preset] = {
             },
         ),
         Preset(
+            "map",
+            "codes of two numbers to look at: what is alike lies together; with batches of 500 rows or more",
+            "van der Maaten 2009; Sainburg et al. 2021",
+            {
+                "network": {"kind": "mlp", "depth": 2, "residual": True},
+                "latent": {"kind": "point", "size": 2},
+                "objective": "neighbours",
+            },
+        ),
+        Preset(
             "variational",
             "new examples from the prior, a bound on log p(x), smooth codes",
             "Kingma and Welling 2014",

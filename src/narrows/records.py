@@ -104,6 +104,61 @@ class Evaluation:
     simulated_gap_nats: float | None = None
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What codes of one kind keep of rows that they were not learnt from; None where there is no such figure.
+
+    Parameters
+    ----------
+    codes : str
+        Whose they are.
+    squared_error : float or None
+        Mean squared error a cell of what is decoded from them.
+    trustworthiness, continuity : float or None
+        How rarely a row near to another by the codes is far by the data, and the other way round: 1 for never, about
+        0.5 for codes of chance (Venna and Kaski 2001).
+    neighbour_accuracy : float or None
+        Share of rows whose label is that of most of their nearest neighbours.
+    probe_accuracy : float or None
+        The same of a logistic regression on the codes, each number standardised.
+    """
+
+    codes: str
+    squared_error: float | None
+    trustworthiness: float | None
+    continuity: float | None
+    neighbour_accuracy: float | None
+    probe_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class CodeCheck:
+    """A model's codes beside those of principal components of the same number.
+
+    Parameters
+    ----------
+    rows : int
+        Rows measured, none of which the codes were learnt from.
+    code_size : int
+        Numbers in a code.
+    error_unit : str
+        Unit of the squared errors.
+    neighbours : int
+        Nearest neighbours that figures look at.
+    codes : list of Kept
+        The model's first.
+    notes : list of str
+        How it was measured, and what was left out.
+    """
+
+    rows: int
+    code_size: int
+    error_unit: str
+    neighbours: int
+    codes: list[Kept]
+    notes: list[str]
+
+
 def plain(value: Any) -> Any:
     """Dataclasses, paths and non-finite numbers as JSON has them (null for the last)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

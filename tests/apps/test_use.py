@@ -11,7 +11,8 @@ import scipy.sparse
 from PIL import Image
 
 from narrows import load, read
-from narrows.apps.use import Written, embed, generate, reconstruct
+from narrows.apps.embed import embed
+from narrows.apps.use import Written, generate, reconstruct
 from narrows.inference import codes, reconstructed, samples
 from narrows.tensors import tensor_of
 

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from narrows.apps.embed import embed
 from narrows.apps.evaluate import evaluate
 from narrows.apps.train import Trained, train
-from narrows.apps.use import embed, generate, reconstruct
+from narrows.apps.use import generate, reconstruct
 from narrows.plan import Plan
 
 DATA = "fashion-sample"
@@ -81,10 +82,10 @@ def demo(output: Path = Path("demo"), minutes: float = 2.0, seed: int = 0) -> De
     assert isinstance(trained, Trained)
     measured = evaluate(model, test)
     weighed = evaluate(model, test, draws=100, rows=200)
-    made = [
-        embed(model, test, output / "codes.parquet"),
-        generate(model, output / "samples.png", n=64, seed=seed),
-        reconstruct(model, test, output / "reconstructed.npy"),
+    files = [
+        embed(model, test, output / "codes.parquet").file,
+        generate(model, output / "samples.png", n=64, seed=seed).file,
+        reconstruct(model, test, output / "reconstructed.npy").file,
     ]
     picture = output / "sheet.png"
     _sheet(model, test, picture, seed)
@@ -96,7 +97,7 @@ def demo(output: Path = Path("demo"), minutes: float = 2.0, seed: int = 0) -> De
     return Demo(
         model=str(model),
         sheet=str(picture),
-        files=[written.file for written in made],
+        files=files,
         training_images=trained.rows,
         test_images=measured.rows,
         bits_per_dim=measured.bits_per_dim,

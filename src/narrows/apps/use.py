@@ -1,4 +1,4 @@
-"""Put a trained model to use: new examples, codes, reconstructions."""
+"""Put a trained model to use: new examples, reconstructions."""
 
 from __future__ import annotations
 
@@ -105,50 +105,6 @@ def reconstruct(model: Path, data: str, output: Path, reading: Reading = Reading
         line = slice(start, start + SHEET_COLUMNS)
         groups |= {f"given, from row {start}": given[line], f"reconstructed, from row {start}": made[line]}
     return _write_sheet(groups, fitted.schema, output, len(given))
-
-
-def embed(
-    model: Path,
-    data: str,
-    output: Path,
-    reading: Reading = Reading(),  # noqa: B008  frozen
-    sparse: bool = False,
-) -> Written:
-    """Write the code of each row: features for another program, fewer than the columns they came from.
-
-    Parameters
-    ----------
-    model : Path
-        A model file.
-    data : str
-        A file, a folder of images, or a named data set.
-    output : Path
-        .parquet or .csv (columns z0, z1, ... and the label, if there is one), or .npy.
-    reading : Reading
-        How to read the data.
-    sparse : bool
-        Write only what is not 0, of a model with sparse codes such as preset dictionary: a table of the columns row,
-        code and value, counted from 0, or .npz for scipy.sparse.load_npz.
-    """
-    check_target(output, inputs=[model, data])
-
-    from narrows.data import writers
-    from narrows.inference import codes, sparse_codes
-    from narrows.persist import load
-    from narrows.tensors import tensor_of
-
-    writers.check_suffix(output, (".npz" if sparse else ".npy", *writers.TABLE_WRITERS))
-    fitted = load(model)
-    dataset = reading.read(data, fitted.schema)
-    if sparse:
-        shape = len(dataset.values), fitted.model.latent.size
-        rows, units, numbers = (part.numpy() for part in sparse_codes(fitted.model, tensor_of(dataset.values)))
-        writers.write_sparse(rows, units, numbers, shape, output)
-        return Written(str(output), shape[0], list(shape[1:]))
-    z = codes(fitted.model, tensor_of(dataset.values)).numpy()
-    labels = {} if dataset.labels is None else {"label": dataset.labels}
-    writers.write_columns(z, [f"z{i}" for i in range(z.shape[1])], output, labels)
-    return Written(str(output), len(z), list(z.shape[1:]))
 
 
 def _suffixes(schema: Schema) -> tuple[str, ...]:

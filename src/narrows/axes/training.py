@@ -94,7 +94,7 @@ class Objective(Part, axis="objective"):
 
     @property
     def separate(self) -> bool:
-        """Whether what a draw costs depends on no other draw of its example."""
+        """Whether what a draw costs depends on no other draw, of its example or of another."""
         return True
 
     @property

@@ -2,6 +2,7 @@
 
 from narrows.evaluate.annealing import Annealed, Sandwich, annealed, bidirectional
 from narrows.evaluate.bounds import distortion_and_rate, kl_by_unit
+from narrows.evaluate.embedding import check_codes
 from narrows.evaluate.importance import Weighed, log_likelihood
 from narrows.evaluate.information import mutual_information
 from narrows.evaluate.reconstruction import cell_errors, errors, observed_cells
@@ -14,6 +15,7 @@ __all__ = [
     "annealed",
     "bidirectional",
     "cell_errors",
+    "check_codes",
     "distortion_and_rate",
     "errors",
     "evaluate",

@@ -50,8 +50,8 @@ class Score(Gradient, kind="score"):
         return (combined + (advantage * terms.log_q).sum(0)).mean() + self.expected.learn(known, terms)
 
     def bias(self, latent: Latent, objective: Objective) -> str | None:
-        """None where a draw moves no other draw's cost, from which its baseline is told."""
-        return None if objective.separate else "free nats tie the draws of an example to each other"
+        """None where a draw moves no other draw's cost, which its own worth leaves out."""
+        return None if objective.separate else "where a draw falls moves what other draws cost"
 
     def refuses_pair(self, latent: Latent, objective: Objective) -> str | None:
         """Deterministic codes, and fewer draws than the baseline needs."""

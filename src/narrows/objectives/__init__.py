@@ -2,7 +2,8 @@
 
 from narrows.objectives.elbo import Elbo
 from narrows.objectives.geco import Constrained
+from narrows.objectives.neighbours import Neighbours
 from narrows.objectives.total_correlation import TotalCorrelation
 from narrows.objectives.weighted import Iwae, Renyi
 
-__all__ = ["Constrained", "Elbo", "Iwae", "Renyi", "TotalCorrelation"]
+__all__ = ["Constrained", "Elbo", "Iwae", "Neighbours", "Renyi", "TotalCorrelation"]
