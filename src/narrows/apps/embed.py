@@ -137,11 +137,10 @@ def embed(
     dataset = reading.read(data, fitted.schema)
     figure, shown = (None, None) if plot is None else _drawn(_codes(fitted, dataset), data, dataset, colour, reading)
     measured = _measured(fitted, dataset, train, seed, reading) if check else None
-    (_write_sparse if sparse else _write)(fitted, dataset, output)
+    size = (_write_sparse if sparse else _write)(fitted, dataset, output)
     if plot is not None and figure is not None:
         with writing(plot) as beside:
             figure.savefig(beside, format="png", metadata={"Software": None})
-    size = fitted.model.latent.size
     written = (str(output), len(dataset.values), [size], None if plot is None else str(plot), shown)
     return Embedded(*written) if measured is None else Checked(*written, check=measured)
 
@@ -166,21 +165,26 @@ def _codes(fitted: Fitted, dataset: Dataset) -> np.ndarray:
     return codes(fitted.model, tensor_of(dataset.values)).numpy()
 
 
-def _write(fitted: Fitted, dataset: Dataset, output: Path) -> None:
+def _write(fitted: Fitted, dataset: Dataset, output: Path) -> int:
+    """Write codes, and return how many numbers one has."""
     from narrows.data.writers import write_columns
 
     z = _codes(fitted, dataset)
     labels = {} if dataset.labels is None else {"label": dataset.labels}
     write_columns(z, [f"z{i}" for i in range(z.shape[1])], output, labels)
+    return int(z.shape[1])
 
 
-def _write_sparse(fitted: Fitted, dataset: Dataset, output: Path) -> None:
+def _write_sparse(fitted: Fitted, dataset: Dataset, output: Path) -> int:
+    """Write what of codes is not 0, and return how many numbers one has."""
     from narrows.data.writers import write_sparse
     from narrows.inference import sparse_codes
     from narrows.tensors import tensor_of
 
     rows, units, numbers = (part.numpy() for part in sparse_codes(fitted.model, tensor_of(dataset.values)))
-    write_sparse(rows, units, numbers, (len(dataset.values), fitted.model.latent.size), output)
+    size = fitted.model.latent.size
+    write_sparse(rows, units, numbers, (len(dataset.values), size), output)
+    return size
 
 
 def _measured(fitted: Fitted, dataset: Dataset, train: str | None, seed: int, reading: Reading) -> CodeCheck:
