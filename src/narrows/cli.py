@@ -29,7 +29,11 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo", "demo"),
     "train": ("train", "train"),
     "evaluate": ("evaluate", "evaluate"),
-    "generate": ("use", "generate"),
+    "fit-prior": ("fit_prior", "fit_prior"),
+    "generate": ("generate", "generate"),
+    "interpolate": ("generate", "interpolate"),
+    "vary": ("generate", "vary"),
+    "combine": ("generate", "combine"),
     "reconstruct": ("use", "reconstruct"),
     "embed": ("use", "embed"),
     "compress": ("compress", "compress"),
@@ -45,8 +49,14 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),
 }
-FLAGS: Mapping[str, tuple[str, ...]] = {"output": ("--output", "-o"), "n": ("-n",), "settings": ("--set",)}
-ARGUMENTS = ("model", "data", "file", "name")
+FLAGS: Mapping[str, tuple[str, ...]] = {
+    "output": ("--output", "-o"),
+    "n": ("-n",),
+    "settings": ("--set",),
+    "first": ("--from",),
+    "last": ("--to",),
+}
+ARGUMENTS = ("model", "data", "expression", "file", "name")
 MANY = ("settings", "ignore", "column")
 
 # What torch says, in errors of many types, of sizes that no machine has.

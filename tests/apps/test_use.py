@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from narrows import load, read
-from narrows.apps.use import Written, embed, generate, reconstruct
+from narrows.apps.generate import generate
+from narrows.apps.use import embed, reconstruct
+from narrows.apps.written import Written
 from narrows.inference import codes, reconstructed, samples
 from narrows.tensors import tensor_of
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from narrows.apps.evaluate import evaluate
+from narrows.apps.generate import generate
 from narrows.apps.train import Trained, train
-from narrows.apps.use import embed, generate, reconstruct
+from narrows.apps.use import embed, reconstruct
 from narrows.plan import Plan
 
 DATA = "fashion-sample"

@@ -8,7 +8,14 @@ sparse, the vector-quantised and the variational autoencoder alike.
 from narrows.distributions.chains import Chain
 from narrows.distributions.divergences import divergence, divergence_by_unit, divergence_given
 from narrows.distributions.mixtures import Mixture
-from narrows.distributions.normals import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal
+from narrows.distributions.normals import (
+    SHIFT,
+    SMALLEST_SCALE,
+    DiagonalNormal,
+    FullNormal,
+    StandardNormal,
+    unscaled,
+)
 from narrows.distributions.points import Flat, Point
 
 __all__ = [
@@ -24,4 +31,5 @@ __all__ = [
     "divergence",
     "divergence_by_unit",
     "divergence_given",
+    "unscaled",
 ]
