@@ -65,7 +65,7 @@ def fit_prior(
     components : int
         Parts of a mixture, or rows of an aggregate; 0 for as many as held-out codes like best, or 1,000 rows.
     by_label : bool
-        Fit class by class, so that generate --label can make examples of one.
+        Fit class by class, so that examples of one class can be made.
     seed : int
         Seed of all draws.
     reading : Reading

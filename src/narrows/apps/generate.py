@@ -34,7 +34,7 @@ def generate(
     Parameters
     ----------
     model : Path
-        A model file of a random latent, such as preset variational, or one that narrows fit-prior wrote.
+        A model file of a random latent, such as preset variational, or one with a prior fitted to its codes.
     output : Path
         .png for a sheet of images, .npy for an array, .csv or .parquet for a table.
     n : int
@@ -42,7 +42,7 @@ def generate(
     temperature : float
         Width of the normal draws behind the codes: below 1 examples are more alike and more usual, above 1 less so.
     label : str, optional
-        Make examples of one class, by a model of narrows fit-prior --by-label.
+        Make examples of one class, where the prior was fitted class by class.
     seed : int
         Equal seeds give equal examples.
     draw : bool
@@ -190,10 +190,8 @@ def combine(
     _check_form(output, fitted.schema, 1)
     made = combined(fitted.model, values, expression).numpy()
     groups = {}
-    for place, (sign, term) in enumerate(terms_of(rows, len(values))):
-        groups[f"{'+-'[sign < 0] if place or sign < 0 else ''} {','.join(map(str, term))}".strip()] = values[
-            term
-        ].numpy()
+    for sign, term in terms_of(expression, len(values)):
+        groups[f"{'+-'[sign < 0]} {','.join(map(str, term))}"] = values[term].numpy()
     return _beside(groups | {"=": made}, fitted.schema, output)
 
 
