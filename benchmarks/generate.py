@@ -7,7 +7,8 @@ of a sampler to the finished model comes after, and its seconds are told. Settin
 images.
 
 - ``vae``: a variational autoencoder, drawn from N(0, I), and from a mixture, a flow and an aggregate fitted to the
-  codes of its training rows: one and the same decoder;
+  codes of its training rows: one and the same decoder; a mixture fitted class by class as well, and how many of the
+  images asked for of a class are of it by the classifier;
 - ``basic``: the autoencoder without a divergence, drawn from N(0, I) moved and scaled number by number to its codes,
   and from a mixture fitted to them;
 - ``pythae-NETWORK-LOSS``: pythae's VAE with its own network of either kind and either loss, its own trainer, and its
@@ -35,7 +36,9 @@ import numpy as np
 import torch
 
 from narrows import load, read
+from narrows.data.schema import Schema
 from narrows.data.writers import in_stored_type
+from narrows.evaluate.features import classifier, features_of
 from narrows.evaluate.sampled import figures_beside
 from narrows.generation import fit_prior
 from narrows.inference import codes, decoded, samples
@@ -49,6 +52,7 @@ from running import narrows
 MINUTES = 10.0
 SAMPLES = 10_000
 SHOWN = 64
+OF_A_CLASS = 500
 CODE = 16
 SETTINGS = ("likelihood=gaussian", f"latent.size={CODE}")
 LINE = ("--batch-size", "256", "--average", "0.999")
@@ -74,7 +78,27 @@ def trained(data: str, preset: str, seed: int, options: argparse.Namespace, path
 def vae(data: str, seed: int, options: argparse.Namespace, folder: Path) -> tuple[Made, dict[str, Any]]:
     """Ours, under N(0, I) and under each prior fitted afterwards."""
     told = trained(data, "variational", seed, options, folder / "m.safetensors")
+    told["of_the_class_asked_for"] = by_class(folder / "m.safetensors", data, seed)
     return drawn(folder / "m.safetensors", data, seed, options, PRIORS, told, {})
+
+
+def by_class(path: Path, data: str, seed: int) -> dict[str, float]:
+    """Share of the images asked for of each class that the classifier puts there; real test images beside them."""
+    dataset, test = read(data), read(f"{data}:test")
+    found = fit_prior(load(path), tensor_of(dataset.values), labels=dataset.labels, seed=seed).fitted
+    made = {label: samples(found.model, OF_A_CLASS, seed, label=str(label)).numpy() for label in range(10)}
+    of_made = [share_of(label, in_stored_type(images, found.schema), found.schema) for label, images in made.items()]
+    of_test = [share_of(label, test.values[test.labels == label], found.schema) for label in made]
+    return {"made": float(np.mean(of_made)), "test": float(np.mean(of_test))}
+
+
+def share_of(label: int, images: np.ndarray, schema: Schema) -> float:
+    """Share of images that the classifier takes for this digit, or for this kind of clothes."""
+    network = classifier()
+    with torch.inference_mode():
+        features = torch.from_numpy(features_of(images, schema)).float()
+        told = network.head(features * network.spread + network.centre).argmax(1)
+    return float((told % 10 == label).double().mean())
 
 
 def basic(data: str, seed: int, options: argparse.Namespace, folder: Path) -> tuple[Made, dict[str, Any]]:
@@ -126,7 +150,9 @@ def pythae(name: str, data: str, seed: int, options: argparse.Namespace, folder:
     script = Path(__file__).with_name("pythae_samples.py")
     words = [options.pythae_python, script, folder / "images.npy", folder, "--network", network, "--loss", loss]
     words += ["--code", CODE, "--minutes", options.minutes, "--seed", seed, "--samples", options.samples]
-    subprocess.run([str(word) for word in words], check=True)
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     told = json.loads((folder / "told.json").read_text())
     return {kind: np.load(folder / f"{kind}.npy")[:, None] for kind in told["sampler_seconds"]}, told
 
