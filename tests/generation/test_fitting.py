@@ -16,8 +16,8 @@ from narrows.distributions import FullNormal
 from narrows.errors import InputError
 from narrows.evaluate import distortion_and_rate
 from narrows.generation import fit_prior
+from narrows.generation.classes import class_name
 from narrows.generation.densities import fit_parts, scale_of
-from narrows.generation.fitting import class_name
 from narrows.inference import codes, samples
 from narrows.persist import save
 from narrows.tensors import tensor_of
@@ -28,7 +28,8 @@ ROWS = tensor_of(DIGITS.values)
 
 @pytest.fixture(autouse=True)
 def short_flows(monkeypatch):
-    monkeypatch.setattr("narrows.generation.densities.FLOW_STEPS", 100)
+    monkeypatch.setattr("narrows.generation.densities.FLOW_STEPS", 60)
+    monkeypatch.setattr("narrows.generation.densities.LOOK_EVERY", 20)
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +196,7 @@ class TestClasses:
         ({"kind": "gaussian"}, "unknown prior 'gaussian'"),
         ({"components": -1}, "components was given as -1"),
         ({"rows": 5}, "rows was given as 5; it must be at least 10"),
+        ({"kind": "aggregate", "components": 3, "labels": DIGITS.labels}, "none of the 3 rows taken is of class"),
         ({"kind": "flow", "labels": DIGITS.labels}, "prior flow knows no classes"),
         ({"labels": np.where(np.arange(1437) < 3, np.nan, DIGITS.labels)}, "3 of 1437 rows have no label"),
         ({"labels": np.where(np.arange(1437) < 3, "", "a")}, "3 of 1437 rows have no label"),

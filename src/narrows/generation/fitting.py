@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from torch.distributions import Distribution
 
 from narrows.distributions import DiagonalNormal, FullNormal
 from narrows.errors import InputError, at_least, unknown
+from narrows.generation.classes import FEWEST_ROWS, classes_of
 from narrows.generation.densities import Parts, batches_of, fit_flow, fit_parts, scale_of
 from narrows.inference import clean_input, in_chunks
 from narrows.latents import Flow, Mixture
@@ -25,12 +25,10 @@ from narrows.persist import Fitted
 from narrows.sampling import sample
 
 HELD_OUT = 0.1
-FEWEST_ROWS = 10
 FITTED_CODES = 20_000  # of fewer rows more codes are drawn from each posterior, of more rows some are left out
 MOST_DRAWS = 10
 AGGREGATE_PARTS = 1000
 FLOW_BATCH = 512
-MISSING = ""  # what a table's reader makes of a text that is missing
 FLOW = Flow(layers=8, width=128)
 
 
@@ -63,7 +61,7 @@ class Codes:
     rows : Tensor, shape (n, x)
         Raw training rows.
     drawn, held_out : Tensor, shape (m, d), float64
-        One or more draws of q(z | x) for each training row, and one for each row held out.
+        Draws of q(z | x), equally many of each training row, side by side, and one of each row held out.
     owner, held_out_owner : Tensor, shape (m,)
         Which class each of them is of; 0 where there are no classes.
     classes : tuple of str
@@ -83,11 +81,6 @@ class Codes:
     classes: tuple[str, ...]
     components: int
     seed: int
-
-    @property
-    def draws(self) -> int:
-        """Draws for each row; they lie row by row."""
-        return len(self.drawn) // len(self.rows)
 
 
 def fit_prior(
@@ -129,7 +122,7 @@ def fit_prior(
     if kind not in FITTERS:
         raise unknown("prior", kind, FITTERS)
     at_least("components", components, 0)
-    fitted.model.latent.under(FLOW)  # refuses, where the prior cannot be chosen
+    fitted.model.latent.under(FLOW.fresh())  # refuses, where the prior cannot be chosen
     at_least("rows", len(values), FEWEST_ROWS)
     codes = _codes_of(fitted.model.eval(), values, labels, components, seed)
     prior = FITTERS[kind](codes)
@@ -149,7 +142,7 @@ def fit_prior(
 
 
 def _codes_of(model: Model, values: Tensor, labels: np.ndarray | None, components: int, seed: int) -> Codes:
-    classes, owner = _classes(labels, len(values))
+    classes, owner = classes_of(labels, len(values))
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(values), generator=generator)
     apart = int(HELD_OUT * len(values))
@@ -174,35 +167,6 @@ def _codes_of(model: Model, values: Tensor, labels: np.ndarray | None, component
         components=components,
         seed=seed,
     )
-
-
-def _classes(labels: np.ndarray | None, rows: int) -> tuple[tuple[str, ...], Tensor]:
-    """Names of classes, and which one each row is of."""
-    if labels is None:
-        return (), torch.zeros(rows, dtype=torch.long)
-    names = [class_name(label) for label in labels.tolist()]
-    counts = Counter(names)
-    if counts[MISSING]:
-        raise InputError(
-            f"{counts[MISSING]} of {rows} rows have no label, so that they are of no class; leave these rows out, or "
-            f"leave out --by-label"
-        )
-    rare = min(counts, key=lambda name: counts[name])
-    if counts[rare] < FEWEST_ROWS:
-        raise InputError(
-            f"class {rare!r} has {counts[rare]} of {rows} rows, and a class needs at least {FEWEST_ROWS}; leave out "
-            f"its rows, or leave out --by-label"
-        )
-    classes = sorted(counts, key=lambda name: (len(name), name))  # numbers in their order
-    places = {name: place for place, name in enumerate(classes)}
-    return tuple(classes), torch.tensor([places[name] for name in names])
-
-
-def class_name(label: object) -> str:
-    """Return a label as a person writes it: 7 and not 7.0."""
-    if isinstance(label, float):
-        return MISSING if math.isnan(label) else f"{label:g}"
-    return str(label)
 
 
 def _mixture_of(codes: Codes) -> Prior:
@@ -245,7 +209,10 @@ def _aggregate_of(codes: Codes) -> Prior:
             f"rows; take mixture or flow"
         )
     rows = codes.rows[: codes.components or AGGREGATE_PARTS]
-    owner = codes.owner[:: codes.draws][: len(rows)]
+    owner = codes.owner[:: len(codes.drawn) // len(codes.rows)][: len(rows)]
+    absent = [name for place, name in enumerate(codes.classes) if place not in owner]
+    if absent:
+        raise InputError(f"none of the {len(rows)} rows taken is of class {absent[0]!r}; give a larger --components")
     with torch.no_grad():
         normals = codes.model.posterior(clean_input(codes.model, rows.to(codes.model.device)))
     assert isinstance(normals, (DiagonalNormal, FullNormal))

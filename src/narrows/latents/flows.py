@@ -146,4 +146,4 @@ class Flow(Prior, kind="flow"):
 
     def forward(self, n: int, device: torch.device) -> Distribution:
         """Return the flow for n examples."""
-        return Bent([self.placed, *self.couplings], n, self.size)  # type: ignore[list-item]
+        return Bent([self.placed, *self.couplings], n, self.size)
