@@ -83,7 +83,7 @@ def test_every_module_has_its_place_in_the_architecture() -> None:
 def test_every_verb_of_the_readme_exists() -> None:
     from narrows.cli import VERBS
 
-    verbs = re.findall(r"^(?:\$ |    )narrows (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    verbs = re.findall(r"^(?:\$ |    )narrows ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(verbs) >= 5
     assert set(verbs) <= set(VERBS)
 

@@ -29,8 +29,12 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo", "demo"),
     "train": ("train", "train"),
     "evaluate": ("evaluate", "evaluate"),
-    "generate": ("use", "generate"),
-    "reconstruct": ("use", "reconstruct"),
+    "fit-prior": ("fit_prior", "fit_prior"),
+    "generate": ("generate", "generate"),
+    "interpolate": ("generate", "interpolate"),
+    "vary": ("generate", "vary"),
+    "combine": ("generate", "combine"),
+    "reconstruct": ("reconstruct", "reconstruct"),
     "embed": ("embed", "embed"),
     "compress": ("compress", "compress"),
     "decompress": ("decompress", "decompress"),
@@ -45,8 +49,14 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),
 }
-FLAGS: Mapping[str, tuple[str, ...]] = {"output": ("--output", "-o"), "n": ("-n",), "settings": ("--set",)}
-ARGUMENTS = ("model", "data", "file", "name")
+FLAGS: Mapping[str, tuple[str, ...]] = {
+    "output": ("--output", "-o"),
+    "n": ("-n",),
+    "settings": ("--set",),
+    "first": ("--from",),
+    "last": ("--to",),
+}
+ARGUMENTS = ("model", "data", "expression", "file", "name")
 MANY = ("settings", "ignore", "column")
 
 # What torch says, in errors of many types, of sizes that no machine has.

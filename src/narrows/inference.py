@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from narrows.errors import InputError, at_least
 from narrows.model import Model
-from narrows.noise import Noise
+from narrows.noise import Noise, Tempered
 from narrows.sampling import sample
 
 ROWS_AT_ONCE = 500
@@ -206,37 +206,46 @@ def _filled(model: Model, raw: Tensor, x: Tensor) -> Tensor:
     return torch.where(raw.isnan(), cells.to(raw.dtype), raw)
 
 
-def samples(model: Model, n: int, seed: int, *, draw: bool = False) -> Tensor:
+def samples(
+    model: Model, n: int, seed: int, *, draw: bool = False, temperature: float = 1.0, label: str | None = None
+) -> Tensor:
     """New examples in raw units, shape (n, x): codes from the prior, decoded.
 
     Parameters
     ----------
     model : Model
-        With a random latent.
+        With a random latent, or one whose codes a density was fitted to.
     n : int
         How many.
     seed : int
         Equal seeds give equal examples.
     draw : bool
         Draw each from p(x | z) instead of taking its mean.
+    temperature : float
+        How wide the normal draws behind the codes are; see `Tempered`.
+    label : str, optional
+        Draw codes of this class.
 
     Raises
     ------
     InputError
-        If the model has no prior to draw codes from.
+        If the model has no prior to draw codes from, or not of such a class, or none that is normal.
     """
     at_least("n", n, 1)
-    if not model.latent.bounds:
+    at_least("temperature", temperature, 0)
+    if temperature != 1 and (model.latent.discrete or not model.latent.size):
         raise InputError(
-            f"{model.latent.kind} codes have no distribution to draw new ones from; train preset variational"
+            f"temperature was given as {temperature}, and latent {model.latent.kind} draws nothing from a normal "
+            f"distribution; leave it out"
         )
     noise = Noise(seed, model.device)
+    wide = Tempered(noise, temperature)
 
     def chunks() -> Iterator[Tensor]:
         rows = _rows_at_once(model)
         for start in range(0, n, rows):
             count = min(rows, n - start)
-            p = model.decode(sample(model.prior(count), 1, noise))
+            p = model.decode(sample(model.source(count, label), 1, wide))
             yield model.transform.inverse(sample(p, 1, noise)[0, 0] if draw else p.mean[0]).cpu()
 
     model.eval()

@@ -175,6 +175,10 @@ class Model(nn.Module):
         """p(z), repeated for n examples."""
         return self.latent.prior_given(self.posterior, n, self.device)
 
+    def source(self, n: int, label: str | None = None) -> Distribution:
+        """Return what n new codes are drawn from: p(z), or what a deterministic code has in its place; see `Latent`."""
+        return self.latent.source(self.posterior, n, self.device, label)
+
     def decode(self, z: Tensor) -> Distribution:
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
         with self._matrices():

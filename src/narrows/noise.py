@@ -54,6 +54,30 @@ class Noise:
         self.generator.set_state(state)
 
 
+class Tempered(Noise):
+    """The stream of another source, its normal draws ``temperature`` times as wide.
+
+    Codes are placed by normal draws, so that this is N(0, T^2 I) in the place of N(0, I), parts of a mixture T times as
+    wide about their means, the noise T times as wide that a flow bends, and so on level by level.
+
+    Parameters
+    ----------
+    noise : Noise
+        The other source, which moves on with this one.
+    temperature : float
+        T.
+    """
+
+    def __init__(self, noise: Noise, temperature: float) -> None:
+        self.generator = noise.generator
+        self.shared = noise.shared
+        self.temperature = temperature
+
+    def normal(self, shape: Sequence[int], *, rows: int) -> Tensor:
+        """Normal draws with deviation T; see `Noise.normal`."""
+        return self.temperature * super().normal(shape, rows=rows)
+
+
 class RowNoise(Noise):
     """A stream of its own for each example, so that what it draws does not depend on who stands beside it.
 

@@ -1,4 +1,4 @@
-"""Sheets of images, as PNG."""
+"""Sheets of images as PNG, and moving pictures as GIF."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from narrows.data.schema import Schema
 GAP = 2
 LABEL_HEIGHT = 16
 SMALLEST_SIDE = 56
+SMALLEST_MOVING = 168
+FRAME_MILLISECONDS = 80
+END_MILLISECONDS = 500
 PAPER = 255
 
 
@@ -49,8 +52,7 @@ def sheet(rows: Mapping[str, np.ndarray], columns: int) -> Image.Image:
             ImageDraw.Draw(paper).text((GAP, top), label, fill=(0, 0, 0))
             top += LABEL_HEIGHT
         for index, image in enumerate(images):
-            picture = _picture(image).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
-            paper.paste(picture, (GAP + index % columns * cell_w, top + index // columns * cell_h))
+            paper.paste(_zoomed(image, zoom), (GAP + index % columns * cell_w, top + index // columns * cell_h))
         top += lines[label] * cell_h
     return paper
 
@@ -59,6 +61,29 @@ def save_png(picture: Image.Image, path: Path) -> None:
     """Write a picture, whole or not at all."""
     with writing(path) as beside:
         picture.save(beside, format="PNG", optimize=True)
+
+
+def save_gif(frames: np.ndarray, path: Path) -> None:
+    """Write uint8 images (n, h, w, c) as a picture that moves there and back without end, and rests at either end."""
+    height, width = frames.shape[1:3]
+    zoom = max(1, -(-SMALLEST_MOVING // max(height, width)))
+    shown = [_zoomed(image, zoom) for image in frames]
+    order = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]
+    rests = {0, len(frames) - 1}
+    with writing(path) as beside:
+        shown[0].save(
+            beside,
+            format="GIF",
+            save_all=True,
+            append_images=[shown[place] for place in order[1:]],
+            duration=[END_MILLISECONDS if place in rests else FRAME_MILLISECONDS for place in order],
+            loop=0,
+        )
+
+
+def _zoomed(image: np.ndarray, zoom: int) -> Image.Image:
+    height, width = image.shape[:2]
+    return _picture(image).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
 
 
 def _picture(image: np.ndarray) -> Image.Image:

@@ -59,6 +59,23 @@ class Evaluation:
     simulated_lower_nats, simulated_upper_nats, simulated_gap_nats : float or None
         Annealing's bounds from below and above on log p(x) of ``simulated_rows`` rows drawn from the model, and the
         distance between them: how far annealing can be trusted on this model.
+    samples : int or None
+        New examples made.
+    samples_compared_by : str or None
+        What examples and rows are compared by: images by ``features of a classifier``, others by their ``standardised
+        cells``.
+    samples_frechet, training_frechet : float or None
+        Squared Frechet distance of the examples from the rows, and of as many training rows from them.
+    samples_precision, samples_recall, samples_density, samples_coverage : float or None
+        How examples lie among the rows; see `narrows.evaluate.likeness.Likeness`.
+    samples_told_apart, samples_told_apart_low, samples_told_apart_high, samples_told_apart_p_value : float or None
+        Share of held-out examples and rows that a classifier tells right, the ends of its 95 % interval, and its
+        p-value; 0.5 is chance.
+    samples_nearest_training, held_out_nearest_training : float or None
+        Median distance to the nearest training row, of the examples and of the rows: root of the mean squared
+        difference a standardised cell.
+    samples_nearer_than_rare : float or None
+        Share of the examples that are nearer to a training row than all but 1 % of the rows are: copies make it large.
     density : bool
         Whether the figures are those of a density, which may be above 0 and depends on the unit of the data.
     kl_by_unit_nats : list of float or None
@@ -102,6 +119,21 @@ class Evaluation:
     simulated_lower_nats: float | None = None
     simulated_upper_nats: float | None = None
     simulated_gap_nats: float | None = None
+    samples: int | None = None
+    samples_compared_by: str | None = None
+    samples_frechet: float | None = None
+    training_frechet: float | None = None
+    samples_precision: float | None = None
+    samples_recall: float | None = None
+    samples_density: float | None = None
+    samples_coverage: float | None = None
+    samples_told_apart: float | None = None
+    samples_told_apart_low: float | None = None
+    samples_told_apart_high: float | None = None
+    samples_told_apart_p_value: float | None = None
+    samples_nearest_training: float | None = None
+    held_out_nearest_training: float | None = None
+    samples_nearer_than_rare: float | None = None
 
 
 @dataclass(frozen=True)

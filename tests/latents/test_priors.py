@@ -13,8 +13,8 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Mul
 
 from narrows.compression.told import check_codes
 from narrows.data.specimens import examples
+from narrows.distributions import DiagonalNormal, FullNormal, StandardNormal, divergence
 from narrows.distributions import Mixture as MixtureOf
-from narrows.distributions import StandardNormal, divergence
 from narrows.errors import InputError
 from narrows.inference import bounds, samples
 from narrows.latents import Flow, FullGaussian, Gaussian, Mixture, Vamp
@@ -95,6 +95,28 @@ class TestMixture:
             latent.prior(4, CPU).log_prob(z), StandardNormal(4, 3).log_prob(z), rtol=1e-3, atol=1e-3
         )
 
+    @pytest.mark.parametrize("full", [False, True])
+    def test_takes_a_mixture_that_was_fitted_elsewhere(self, full):
+        """Its density is that of torch, whole and class by class."""
+        means, weights = codes(1, 5, 3)[0], torch.arange(1.0, 6.0).double()
+        factors = torch.linalg.cholesky(torch.stack([torch.eye(3) * (2 + i) + 0.5 for i in range(5)])).double()
+        parts = FullNormal(means, factors) if full else DiagonalNormal(means, factors.diagonal(dim1=1, dim2=2))
+        latent = built(Gaussian(3, Mixture(5, full, ("a", "b"))))
+        latent.prior.take(weights.log(), parts, torch.tensor([0, 1, 1, 0, 1]))
+        covariances = (factors @ factors.mT).inverse() if full else parts.variance.diag_embed()
+        z, theirs = codes(6, 4, 3), MultivariateNormal(means, covariances)
+        for law, chosen in ((latent.prior(4, CPU), [0, 1, 2, 3, 4]), (latent.prior.of_class("b", 4), [1, 2, 4])):
+            shares = (weights / weights[chosen].sum()).log()[chosen]
+            expected = (theirs.log_prob(z[..., None, :])[..., chosen] + shares).logsumexp(-1)
+            torch.testing.assert_close(law.log_prob(z), expected)
+        with pytest.raises(InputError, match="unknown label 'c'; allowed: a, b"):
+            latent.prior.of_class("c", 1)
+
+    def test_of_full_parts_it_learns_with_the_rest(self):
+        model = model_with({"kind": "mixture", "components": 3, "full": True})
+        model.train().loss(BITS.values, Noise(0), Clock())[0].backward()
+        assert all(bool(weight.grad.any()) for weight in model.latent.prior.parameters())
+
     def test_the_divergence_of_one_part_comes_to_its_closed_form(self):
         """Mean of 20,000 draws' shares, within 4 standard errors."""
         latent = built(Gaussian(2, Mixture(1)))
@@ -174,6 +196,16 @@ class TestFlow:
         line = torch.arange(-30, 30, 0.05).double()
         grid = torch.cartesian_prod(line, line)[:, None]
         assert (prior.log_prob(grid).exp().sum() * 0.05**2).item() == pytest.approx(1, abs=1e-3)
+
+    def test_codes_far_away_are_brought_near_first(self):
+        """With t and s set, it is N(t, e^2s) until its couplings bend it."""
+        latent = Gaussian(2, Flow())
+        latent.build((3,))
+        latent.double().prior.placed.shift.data += torch.tensor([100.0, -3.0])
+        latent.prior.placed.log_scale.data += torch.tensor([2.0, -1.0])
+        z = codes(3, 4, 2) + 90
+        expected = Independent(Normal(torch.tensor([100.0, -3.0]), torch.tensor([2.0, -1.0]).exp()), 1).log_prob(z)
+        torch.testing.assert_close(latent.prior(4, CPU).log_prob(z), expected)
 
     def test_a_code_of_one_number_is_refused(self):
         with pytest.raises(InputError, match=r"latent\.prior=mixture"):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from narrows.study import latents, overfitting
-from narrows.study.codes import Manifold, frechet, spread_of
+from narrows.study.codes import Manifold, spread_of
 
 
 def test_the_spread_of_codes_is_that_of_the_closed_form():
@@ -18,16 +18,6 @@ def test_the_spread_of_codes_is_that_of_the_closed_form():
     assert found.largest_mean == pytest.approx(3, abs=0.2)
     assert (found.smallest_deviation, found.largest_deviation) == pytest.approx((0.5, 2.0), abs=0.2)
     assert found.correlation < 0.3
-
-
-def test_the_distance_of_gaussians_along_axes():
-    """With a diagonal covariance it is |m - m'|^2 + sum (s - s')^2; of equal rows it is 0."""
-    rng = np.random.default_rng(1)
-    rows = rng.normal(size=(2000, 3))
-    rows = (rows - rows.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(rows.T))).T
-    other = rows * [2.0, 3.0, 0.5] + [1.0, 0.0, 2.0]
-    assert frechet(rows, other) == pytest.approx(np.sqrt(5 + 1 + 4 + 0.25), rel=1e-9)
-    assert frechet(rows, rows) == pytest.approx(0, abs=1e-6)
 
 
 def test_real_images_lie_among_each_other_and_noise_does_not():

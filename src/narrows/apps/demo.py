@@ -8,8 +8,9 @@ from pathlib import Path
 
 from narrows.apps.embed import embed
 from narrows.apps.evaluate import evaluate
+from narrows.apps.generate import generate
+from narrows.apps.reconstruct import reconstruct
 from narrows.apps.train import Trained, train
-from narrows.apps.use import generate, reconstruct
 from narrows.plan import Plan
 
 DATA = "fashion-sample"

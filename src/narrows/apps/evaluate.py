@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from narrows.apps.reading import Reading
-from narrows.errors import at_least, check_seed
+from narrows.errors import InputError, at_least, check_seed
 from narrows.records import Evaluation
 
 
@@ -17,6 +17,8 @@ def evaluate(
     ais: int = 0,
     chains: int = 16,
     ais_start: Literal["prior", "posterior"] = "prior",
+    samples: int = 0,
+    train: str | None = None,
     rows: int = 0,
     seed: int = 0,
     reading: Reading = Reading(),  # noqa: B008  frozen
@@ -38,6 +40,11 @@ def evaluate(
         Chains of annealed importance sampling for each row.
     ais_start : {"prior", "posterior"}
         Where they start: the prior, or the encoder's q(z | x), from which fewer steps are enough.
+    samples : int
+        New examples to make and to set beside the data: a Frechet distance, precision and recall, density and coverage,
+        and whether a classifier tells them apart; 0 leaves them out.
+    train : str, optional
+        The data that the model was trained on, to say with --samples whether examples are copies of them.
     rows : int
         How many rows to measure, from the first; 0 for all.
     seed : int
@@ -49,7 +56,10 @@ def evaluate(
     at_least("draws", draws, 0)
     at_least("ais", ais, 0)
     at_least("chains", chains, 1)
+    at_least("samples", samples, 0)
     check_seed(seed)
+    if train is not None and not samples:
+        raise InputError("--train was given, and serves to judge samples; say how many, such as --samples 2000")
 
     from narrows.evaluate import evaluate as measure
     from narrows.persist import load
@@ -58,4 +68,15 @@ def evaluate(
     fitted = load(model)
     values = tensor_of(reading.read(data, fitted.schema).values)
     values = values[:rows] if rows else values
-    return measure(fitted, values, draws=draws, ais=ais, chains=chains, ais_start=ais_start, seed=seed)
+    training = None if train is None else tensor_of(reading.read(train, fitted.schema).values)
+    return measure(
+        fitted,
+        values,
+        draws=draws,
+        ais=ais,
+        chains=chains,
+        ais_start=ais_start,
+        samples=samples,
+        training=training,
+        seed=seed,
+    )

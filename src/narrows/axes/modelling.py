@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from narrows.data.schema import Schema
+from narrows.errors import InputError
 from narrows.noise import Noise
 from narrows.parts import Part
 from narrows.values import Batch, Finding
@@ -150,6 +151,34 @@ class Latent(Part, axis="latent"):
     def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
         """p(z), repeated for n examples, where it may be told by the encoder, seen (m, x) -> q(z | x)."""
         return self.prior(n, device)
+
+    def source(
+        self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device, label: str | None = None
+    ) -> Distribution:
+        """Return what n new codes are drawn from, those of one class where its label is given.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to draw from, or no such class.
+        """
+        if not self.bounds:
+            raise InputError(f"{self.kind} codes have no distribution to draw new ones from; train preset variational")
+        if label is not None:
+            raise InputError(f"label {label!r} was given, and {self.kind} codes know no classes; leave it out")
+        return self.prior_given(encode, n, device)
+
+    def under(self, prior: Part) -> Latent:
+        """Return such a latent, without weights, whose codes are drawn from another prior.
+
+        Raises
+        ------
+        InputError
+            If its prior cannot be chosen.
+        """
+        raise InputError(
+            f"the prior of {self.kind} codes cannot be chosen; train preset variational, or set latent=gaussian"
+        )
 
     def code(self, posterior: Distribution) -> Tensor:
         """Return the code that stands for each example, shape (n, d): the posterior's mean, its mode if discrete."""

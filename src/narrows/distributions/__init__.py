@@ -8,7 +8,14 @@ sparse, the vector-quantised and the variational autoencoder alike.
 from narrows.distributions.chains import Chain
 from narrows.distributions.divergences import divergence, divergence_by_unit, divergence_given
 from narrows.distributions.mixtures import Mixture
-from narrows.distributions.normals import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal
+from narrows.distributions.normals import (
+    SHIFT,
+    SMALLEST_SCALE,
+    DiagonalNormal,
+    FullNormal,
+    StandardNormal,
+    unscaled,
+)
 from narrows.distributions.points import Flat, Nested, Point, prefixes
 
 __all__ = [
@@ -26,4 +33,5 @@ __all__ = [
     "divergence_by_unit",
     "divergence_given",
     "prefixes",
+    "unscaled",
 ]

@@ -14,6 +14,12 @@ SHIFT = 0.5413248546129181
 SMALLEST_SCALE = 1e-4
 
 
+def unscaled(scale: Tensor) -> Tensor:
+    """The inverse of softplus(s + SHIFT) + SMALLEST_SCALE; a scale below the smallest possible one becomes that."""
+    above = (scale - SMALLEST_SCALE).clamp_min(SMALLEST_SCALE)
+    return above + (-torch.expm1(-above)).log() - SHIFT  # ln(e^y - 1), without overflow
+
+
 class DiagonalNormal(Distribution):
     """N(mean, diag(scale^2)) over codes: torch's independent normals with a third of their small operations.
 
@@ -98,11 +104,9 @@ class FullNormal(Distribution):
 
     def numbers(self) -> Tensor:
         """The inverse of `of`; a diagonal below the smallest possible one becomes that."""
-        diagonal = (self.factor.diagonal(dim1=1, dim2=2) - SMALLEST_SCALE).clamp_min(SMALLEST_SCALE)
         flat, places = self.factor.flatten(1), _below(self.factor.shape[1], self.factor.device)
-        # ln(e^y - 1), without overflow.
-        unscaled = diagonal + (-torch.expm1(-diagonal)).log() - SHIFT
-        return torch.cat([self.loc, unscaled, flat.gather(1, places.expand(len(flat), -1))], 1)
+        below = flat.gather(1, places.expand(len(flat), -1))
+        return torch.cat([self.loc, unscaled(self.factor.diagonal(dim1=1, dim2=2)), below], 1)
 
     @property
     def mean(self) -> Tensor:

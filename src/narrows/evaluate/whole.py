@@ -13,6 +13,7 @@ from narrows.evaluate.bounds import distortion_and_rate, kl_by_unit
 from narrows.evaluate.importance import check_drawn, log_likelihood
 from narrows.evaluate.information import chosen, mutual_information
 from narrows.evaluate.reconstruction import errors, observed_cells
+from narrows.evaluate.sampled import figures_of_samples
 from narrows.inference import codes
 from narrows.model import Model
 from narrows.persist import Fitted
@@ -29,6 +30,8 @@ def evaluate(
     ais: int = 0,
     chains: int = CHAINS,
     ais_start: Start = "prior",
+    samples: int = 0,
+    training: Tensor | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Measure a model on raw rows.
@@ -47,21 +50,28 @@ def evaluate(
         Chains for each row of annealed importance sampling.
     ais_start : {"prior", "posterior"}
         Where its chains start; see `annealed`.
+    samples : int
+        New examples to make and to set beside the rows; 0 leaves them out.
+    training : Tensor, shape (t, x), optional
+        Raw rows that the model was trained on, to judge the examples by.
     seed : int
         Of all draws; equal seeds give equal figures.
 
     Raises
     ------
     InputError
-        If the log likelihood is asked of a model that has none, or annealing of codes that jump.
+        If the log likelihood is asked of a model that has none, annealing of codes that jump, or examples of a model
+        that makes none.
     """
     model = fitted.model.eval()
     at_least("draws", draws, 0)
     at_least("ais", ais, 0)
+    at_least("samples", samples, 0)
     if draws:
         check_drawn(model)
     # First, as it may refuse.
     by_annealing = _annealing(model, values, ais, chains, ais_start, seed) if ais else {}
+    of_samples = figures_of_samples(model, values, samples, training, seed) if samples else {}
     distortion, rate = distortion_and_rate(model, values, seed)
     elbo = -(distortion + rate).double()
     used = model.latent.used(codes(model, values)) if len(values) > 1 else None
@@ -88,6 +98,7 @@ def evaluate(
         draws=draws,
         **(_importance(model, values, draws, seed) if draws else {}),
         **by_annealing,
+        **of_samples,
         density=not model.transform.grid,
         kl_by_unit_nats=kl_by_unit(model, values),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +13,9 @@ from narrows import distributions
 from narrows.axes import ACTIVE_VARIANCE, Latent
 from narrows.control import Control
 from narrows.distributions import Flat
-from narrows.errors import at_least, at_most
+from narrows.errors import InputError, at_least, at_most
+from narrows.latents.priors import Prior
+from narrows.parts import Part
 
 TOLERANCE = 0.1
 SPEED = 0.01
@@ -34,20 +37,56 @@ class Exact(Latent):
 class Point(Exact, kind="point"):
     """The plain code of the basic autoencoder: z = h, at no price (Hinton and Salakhutdinov 2006).
 
+    Such codes have no prior, so that none can be drawn. Once training is over, a density may be fitted to the codes of
+    the training rows and new ones drawn from it (Ghosh et al. 2020); it prices nothing and bounds nothing.
+
     Parameters
     ----------
     size : int
         Numbers in one code.
+    density : Prior, optional
+        What new codes are drawn from; see `narrows.generation.fit_prior`.
     """
 
-    def __init__(self, size: int = 16) -> None:
+    def __init__(self, size: int = 16, density: Prior | None = None) -> None:
         super().__init__()
         at_least("latent.size", size, 1)
         self.size = size
+        self.density = density
+        if density is not None:
+            density.size = size
+
+    def build(self, seen_shape: tuple[int, ...]) -> None:
+        """Make the weights of the density, if there is one."""
+        if self.density is not None:
+            self.density.build(seen_shape)
+
+    def start(self, seen: Tensor) -> None:
+        """Raise, where there is a density: no step of training would move it."""
+        if self.density is not None:
+            raise InputError(
+                "latent.density was given for training, and is fitted afterwards: leave it out, and take narrows "
+                "fit-prior"
+            )
 
     def posterior(self, h: Tensor) -> Distribution:
         """All mass at h (n, size)."""
         return distributions.Point(h, h.new_zeros(h.shape[0]))
+
+    def source(
+        self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device, label: str | None = None
+    ) -> Distribution:
+        """Return the density for n examples, or that of one class."""
+        if self.density is None:
+            raise InputError(
+                "point codes have no distribution to draw new ones from; fit one with narrows fit-prior, or train "
+                "preset variational"
+            )
+        return self.density.given(encode, n, device) if label is None else self.density.of_class(label, n)
+
+    def under(self, prior: Part) -> Point:
+        """Return such codes with a density."""
+        return self.fresh(density=prior)
 
 
 class Nothing(Exact, kind="none"):

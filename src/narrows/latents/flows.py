@@ -56,12 +56,35 @@ class Coupling(nn.Module):
         return shift, STEEPEST * torch.tanh(log_scale / STEEPEST)
 
 
+class Placed(nn.Module):
+    """Codes brought to where the noise lies, u = (z - t) e^(-s), number by number. It begins as the identity.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in one code.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(size))
+        self.log_scale = nn.Parameter(torch.zeros(size))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (..., d) -> codes nearer to the noise (..., d), and the log of the volume that a unit one takes."""
+        return (z - self.shift) * (-self.log_scale).exp(), -self.log_scale.sum()
+
+    def undo(self, u: Tensor) -> Tensor:
+        """The inverse."""
+        return u * self.log_scale.exp() + self.shift
+
+
 class Bent(Distribution):
     """log p(z) = log N(f(z); 0, I) + ln |det df/dz|, f the layers one after the other; for ``n`` examples."""
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, layers: Sequence[Coupling], n: int, size: int) -> None:
+    def __init__(self, layers: Sequence[Coupling | Placed], n: int, size: int) -> None:
         self.layers = layers
         super().__init__(torch.Size((n,)), torch.Size((size,)), validate_args=False)
 
@@ -118,8 +141,9 @@ class Flow(Prior, kind="flow"):
                 "prior flow tells one half of a code from the other, and latent.size is 1; take latent.size=2, or "
                 "latent.prior=mixture"
             )
+        self.placed = Placed(self.size)
         self.couplings = nn.ModuleList(Coupling(self.size, self.width) for _ in range(self.layers))
 
     def forward(self, n: int, device: torch.device) -> Distribution:
         """Return the flow for n examples."""
-        return Bent(list(self.couplings), n, self.size)  # type: ignore[arg-type]
+        return Bent([self.placed, *self.couplings], n, self.size)

@@ -13,6 +13,7 @@ from narrows.axes import Latent
 from narrows.distributions import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal
 from narrows.errors import at_least
 from narrows.latents.priors import Prior, Standard
+from narrows.parts import Part
 
 STANDARD = Standard()  # stands for one of the latent's own
 
@@ -77,6 +78,16 @@ class Gaussian(Latent, kind="gaussian"):
     def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
         """Return the prior for n examples."""
         return self.prior.given(encode, n, device)
+
+    def source(
+        self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device, label: str | None = None
+    ) -> Distribution:
+        """Return the prior for n examples, or that of one class."""
+        return self.prior_given(encode, n, device) if label is None else self.prior.of_class(label, n)
+
+    def under(self, prior: Part) -> Gaussian:
+        """Return such codes under another prior."""
+        return self.fresh(prior=prior)
 
 
 class FullGaussian(Gaussian, kind="full-gaussian"):

@@ -13,8 +13,8 @@ from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from narrows import distributions
-from narrows.distributions import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal
-from narrows.errors import at_least
+from narrows.distributions import SHIFT, SMALLEST_SCALE, DiagonalNormal, FullNormal, StandardNormal, unscaled
+from narrows.errors import InputError, at_least, unknown
 from narrows.parts import Part
 
 START_SPREAD = 0.5  # of the means of a mixture: parts differ, and their sum is near the standard normal
@@ -52,6 +52,19 @@ class Prior(Part, axis="prior"):
         prior: Distribution = self(n, device)
         return prior
 
+    def of_class(self, label: str, n: int) -> Distribution:
+        """p(z) of the codes of one class, repeated for n examples.
+
+        Raises
+        ------
+        InputError
+            If the prior knows no classes, or not this one.
+        """
+        raise InputError(
+            f"label {label!r} was given, and prior {self.kind} knows no classes; make one that does with narrows "
+            f"fit-prior --by-label, or leave the label out"
+        )
+
 
 class Standard(Prior, kind="standard"):
     """p(z) = N(0, I) (Kingma and Welling 2014): no weights, and a divergence in closed form."""
@@ -65,7 +78,7 @@ class Standard(Prior, kind="standard"):
 
 
 class Mixture(Prior, kind="mixture"):
-    """p(z) = sum_c w_c N(mu_c, diag(sigma_c^2)), all of it learned (Tomczak and Welling 2018, section 3).
+    """p(z) = sum_c w_c N(mu_c, Sigma_c), all of it learned (Tomczak and Welling 2018, section 3).
 
     Its divergence has no closed form: each draw's log q(z | x) - log p(z) stands for it. Parts begin near N(0, I).
 
@@ -73,24 +86,66 @@ class Mixture(Prior, kind="mixture"):
     ----------
     components : int
         Normals in the mixture.
+    full : bool
+        Whether the numbers of a code depend on each other within a part; else Sigma_c = diag(sigma_c^2).
+    classes : tuple of str
+        Names of classes, of each of which some of the parts tell; see `narrows.generation.fit_prior`.
     """
 
-    def __init__(self, components: int = 32) -> None:
+    owners: Tensor
+
+    def __init__(self, components: int = 32, full: bool = False, classes: tuple[str, ...] = ()) -> None:
         super().__init__()
-        at_least("prior.components", components, 1)
+        at_least("prior.components", components, max(1, len(classes)))
         self.components = components
+        self.full = full
+        self.classes = classes
 
     def build(self, seen_shape: tuple[int, ...]) -> None:
-        """Make weights w_c, means and scales."""
+        """Make weights w_c, means, and scales or what `FullNormal.of` takes."""
         self.log_weights = nn.Parameter(torch.zeros(self.components))
-        self.means = nn.Parameter(torch.empty(self.components, self.size))
-        nn.init.normal_(self.means, std=START_SPREAD)
-        self.scales = nn.Parameter(torch.zeros(self.components, self.size))
+        means = nn.init.normal_(torch.empty(self.components, self.size), std=START_SPREAD)
+        spreads = self.size * (self.size + 1) // 2 if self.full else self.size
+        self.means = nn.Parameter(means)
+        self.scales = nn.Parameter(torch.zeros(self.components, spreads))
+        if self.classes:
+            self.register_buffer("owners", torch.arange(self.components) % len(self.classes))
+
+    def start(self, seen: Tensor) -> None:
+        """Raise, where there are classes: training is not told which row is of which."""
+        if self.classes:
+            raise InputError(
+                "prior.classes was given for training, which sees no labels; leave it out, and take narrows fit-prior "
+                "--by-label afterwards"
+            )
 
     def forward(self, n: int, device: torch.device) -> Distribution:
         """Return the mixture for n examples."""
-        parts = DiagonalNormal(self.means, softplus(self.scales + SHIFT) + SMALLEST_SCALE)
-        return distributions.Mixture(self.log_weights, parts, n)
+        return distributions.Mixture(self.log_weights, self._parts(), n)
+
+    def of_class(self, label: str, n: int) -> Distribution:
+        """Return the mixture of the parts of one class for n examples."""
+        if not self.classes:
+            return super().of_class(label, n)
+        if label not in self.classes:
+            raise unknown("label", label, self.classes)
+        of_it = (self.owners == self.classes.index(label)).nonzero()[:, 0]
+        return distributions.Mixture(self.log_weights[of_it], self._parts().at(of_it), n)
+
+    @torch.no_grad()
+    def take(self, log_weights: Tensor, parts: DiagonalNormal | FullNormal, owners: Tensor | None = None) -> None:
+        """Become a mixture that was fitted elsewhere: log weights (c,), parts of batch (c,), the class of each (c,)."""
+        self.log_weights.copy_(log_weights)
+        self.means.copy_(parts.mean)
+        full = isinstance(parts, FullNormal)
+        self.scales.copy_(parts.numbers()[:, self.size :] if full else unscaled(parts.scale))  # type: ignore[union-attr]
+        if owners is not None:
+            self.owners.copy_(owners)
+
+    def _parts(self) -> DiagonalNormal | FullNormal:
+        if self.full:
+            return FullNormal.of(torch.cat([self.means, self.scales], 1), self.size)
+        return DiagonalNormal(self.means, softplus(self.scales + SHIFT) + SMALLEST_SCALE)
 
 
 class Vamp(Prior, kind="vamp"):

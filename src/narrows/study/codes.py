@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import sqrtm
-from scipy.spatial.distance import cdist
 from torch import Tensor
+
+from narrows.evaluate.likeness import frechet, likeness
 
 COMPONENTS = 32
 NEIGHBOURS = 5
@@ -69,7 +69,6 @@ class Manifold:
         rows = (flat - self._mean) / self._scale
         self._axes = np.linalg.eigh(rows.T @ rows)[1][:, -COMPONENTS:]
         self._real = rows @ self._axes
-        self._radii = _radii(self._real)
 
     def compare(self, images: np.ndarray) -> tuple[float, float, float]:
         """Compare images (m, x) with the real ones.
@@ -77,8 +76,8 @@ class Manifold:
         Returns
         -------
         distance : float
-            Frechet distance of the gaussians fitted to either: root of |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)),
-            in standard deviations of a pixel (Dowson and Landau 1982).
+            Frechet distance of the gaussians fitted to either, the root of `frechet`, in standard deviations of a
+            pixel.
         realistic : float
             Share of the images that lie within the distance of a real one to its 5th nearest real one (precision,
             Kynkaanniemi et al. 2019).
@@ -86,22 +85,5 @@ class Manifold:
             The same of real images among these (recall).
         """
         rows = (images.reshape(len(images), -1) - self._mean) / self._scale @ self._axes
-        between = cdist(rows, self._real)
-        realistic = float((between <= self._radii).any(1).mean())
-        covered = float((between <= _radii(rows)[:, None]).any(0).mean())
-        return frechet(rows, self._real), realistic, covered
-
-
-def frechet(one: np.ndarray, other: np.ndarray) -> float:
-    """Frechet distance between gaussians fitted to rows (n, d) and (m, d)."""
-    first, second = np.cov(one.T), np.cov(other.T)
-    shift = float(((one.mean(0) - other.mean(0)) ** 2).sum())
-    # (S S')^(1/2) has the trace of (S^(1/2) S' S^(1/2))^(1/2), whose argument is symmetric.
-    root = np.real(sqrtm(first))
-    middle = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
-    return float(np.sqrt(max(0.0, shift + np.trace(first) + np.trace(second) - 2 * middle)))
-
-
-def _radii(rows: np.ndarray) -> np.ndarray:
-    """Distance of each row to its 5th nearest other one."""
-    return np.sort(cdist(rows, rows), axis=1)[:, NEIGHBOURS]
+        near = likeness(self._real, rows, NEIGHBOURS)
+        return frechet(rows, self._real) ** 0.5, near.precision, near.recall
