@@ -103,7 +103,11 @@ def test_a_part_in_a_part_is_chosen_and_set_like_any_other():
     settings = ["latent.prior.components=7", "latent.size=5", "latent.prior=mixture", "latent=gaussian"]
     for order in itertools.permutations(settings):
         spec = choose("autoencoder", schema, order).spec()["latent"]
-        assert spec == {"kind": "gaussian", "size": 5, "prior": {"kind": "mixture", "components": 7}}
+        assert spec == {
+            "kind": "gaussian",
+            "size": 5,
+            "prior": {"kind": "mixture", "components": 7, "full": False, "classes": []},
+        }
         assert choose("autoencoder", schema, {"latent": spec}).spec()["latent"] == spec
     with pytest.raises(InputError, match=r"prior\.components was given as 0; it must be at least 1"):
         choose("variational", schema, ["latent.prior=vamp", "latent.prior.components=0"])

@@ -17,10 +17,9 @@ from narrows import filters
 from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
 from narrows.checkpoint import Best, load_checkpoint
 from narrows.data.batches import Batches
+from narrows.data.division import check_rows, divided
 from narrows.data.filed import Filed
 from narrows.data.mixed import MixedTransform
-from narrows.data.pairs import Pairs, paired
-from narrows.data.pools import FiledBatches, FiledRows
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.doctor import examine
@@ -32,7 +31,6 @@ from narrows.persist import Fitted
 from narrows.plan import Plan
 from narrows.presets import choose
 from narrows.records import plain
-from narrows.tensors import data_fingerprint, tensor_of
 from narrows.train import Run, held_out, precision_for, train
 from narrows.values import Clock, Finding, Progress
 
@@ -43,7 +41,6 @@ PROBE_ROWS = 256
 EXAMINED_ROWS = 2000
 START_ROWS = 4000  # more rows than twice that are thinned out evenly
 ROWS_AT_ONCE = 500
-HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
 
 
 Watch = Callable[[Iterator[Progress]], Iterator[Progress]]
@@ -88,10 +85,10 @@ def fit(
         If the data, the preset, the settings or the plan cannot be used.
     """
     plan = plan or Plan()
-    _check_rows(values)
+    check_rows(values)
     model = new_model(schema, preset, settings, plan)
     _check_noisy(values, noisy, model)
-    training, validation, fingerprint = _rows(values, noisy, plan, model.device)
+    training, validation, fingerprint = divided(values, noisy, plan, model.device)
     model.objective.adapt(len(training))
     if not plan.online:
         model.adapt(training.chunks(ROWS_AT_ONCE))
@@ -210,31 +207,6 @@ def _rate(model: Model, batches: Batches, plan: Plan) -> float | None:
     return range_test(model, plan.optimizer, surrogate, figure)
 
 
-def _batch_rows(plan: Plan, rows: int) -> int:
-    return rows if plan.batch_size == "full" else int(plan.batch_size)
-
-
-def _rows(
-    values: np.ndarray | Filed, noisy: np.ndarray | None, plan: Plan, device: torch.device
-) -> tuple[Batches, Tensor, str]:
-    """Batches of the training rows, the held-out rows, and the fingerprint of all."""
-    if isinstance(values, Filed):
-        filed = FiledRows(values, device)
-        chosen, others = _split(len(values), plan, HELD_OUT_CELLS // values.shape[1])
-        batches = FiledBatches(filed, _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
-        return batches, filed[others], data_fingerprint(filed)
-    rows = tensor_of(values)
-    fingerprint = data_fingerprint(rows)
-    rows = rows.to(device)
-    chosen, others = (places.to(device) for places in _split(len(rows), plan, len(rows)))
-    size = _batch_rows(plan, len(chosen))
-    if noisy is None:
-        return Batches(rows, size, seed=plan.seed, chosen=chosen), rows[others], fingerprint
-    beside = tensor_of(noisy).to(device)
-    pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen)
-    return pairs, paired(rows[others], beside[others]), data_fingerprint(paired(rows, beside))
-
-
 def _check_noisy(values: np.ndarray | Filed, noisy: np.ndarray | None, model: Model) -> None:
     """Raise `InputError` unless what is seen of each row is there where it is the user's own, and nowhere else."""
     corruption = model.recipe.corruption
@@ -252,15 +224,6 @@ def _check_noisy(values: np.ndarray | Filed, noisy: np.ndarray | None, model: Mo
             f"the noisy examples have the shape {noisy.shape} and the clean ones {values.shape}; give one noisy "
             f"version of each, in the same order"
         )
-
-
-def _split(rows: int, plan: Plan, most: int) -> tuple[Tensor, Tensor]:
-    """Places of training and of held-out rows, at most so many, chosen by the seed; few rows are all trained on."""
-    held_out = min(int(rows * plan.validation), most)
-    if not held_out:
-        return torch.arange(rows), torch.zeros(0, dtype=torch.int64)
-    order = torch.randperm(rows, generator=torch.Generator().manual_seed(plan.seed))
-    return order[held_out:].sort().values, order[:held_out].sort().values
 
 
 def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
@@ -282,20 +245,6 @@ def _identity(plan: Plan, model: Model, fingerprint: str) -> dict[str, Any]:
     fields = {name: value for name, value in dataclasses.asdict(plan).items() if name not in where}
     facts = {"parts": model.recipe.spec(), "schema": model.schema.to_json(), "data": fingerprint}
     return plain({**fields, **facts, "threads": torch.get_num_threads()})
-
-
-def _check_rows(values: np.ndarray | Filed) -> None:
-    if len(values) < 2:
-        raise InputError(
-            f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); training needs at least 2"
-        )
-    if isinstance(values, Filed):
-        chunks, first = values.blocks(ROWS_AT_ONCE), values.read(0, 1)
-    else:
-        chunks = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
-        first = values[:1]
-    if first.size and all((chunk == first).all() for chunk in chunks):
-        raise InputError("every row of the data is the same, so there is nothing to learn; give rows that differ")
 
 
 def _device(name: str) -> torch.device:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from narrows import corruptions, gradients, latents, likelihoods, networks, objectives
-from narrows.axes import Corruption, Gradient, Latent, Likelihood, Network, Objective, flat
+from narrows.axes import Corruption, Gradient, Latent, Likelihood, Network, Objective
 from narrows.data.schema import Schema
 from narrows.data.transforms import transform_for
 from narrows.errors import InputError
@@ -182,7 +182,7 @@ class Model(nn.Module):
     def decode(self, z: Tensor) -> Distribution:
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
         with self._matrices():
-            params = self.network.decode(flat(z)).to(self.transform.scale.dtype)
+            params = self.network.decode(z.flatten(0, 1).flatten(1)).to(self.transform.scale.dtype)
         p: Distribution = self.likelihood(params.view(*z.shape[:2], *self.param_shape))
         return p
 

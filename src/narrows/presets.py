@@ -18,16 +18,13 @@ USUAL_GRADIENTS = ("pathwise", "score", "straight-through")  # the first that se
 
 @dataclass(frozen=True)
 class Preset:
-    """One row: what differs from the plain autoencoder, when to take it, and where it comes from.
-
-    Tables are read as ``symbols`` that stand for cells as they are written, where the row says so.
-    """
+    """One row: what differs from the plain autoencoder, when to take it, and where it comes from."""
 
     name: str
     when: str
     source: str
     choices: Mapping[str, Any] = field(default_factory=dict)
-    symbols: bool = False
+    symbols: bool = False  # whether tables are read as symbols that stand for cells as they are written
 
 
 PLAIN: Mapping[str, Any] = {

@@ -12,7 +12,6 @@ from narrows.axes.modelling import (
     Latent,
     Likelihood,
     Network,
-    flat,
     usual_likelihood,
 )
 from narrows.axes.training import Corruption, Gradient, Objective, average_draw
@@ -26,6 +25,5 @@ __all__ = [
     "Network",
     "Objective",
     "average_draw",
-    "flat",
     "usual_likelihood",
 ]

@@ -296,8 +296,3 @@ USUAL_LIKELIHOODS = {
     "reals": "gaussian",
     "columns": "columns",
 }
-
-
-def flat(z: Tensor) -> Tensor:
-    """Codes (k, n, ...) as the decoder wants them, (k * n, d)."""
-    return z.reshape(z.shape[0] * z.shape[1], -1)

@@ -1,0 +1,67 @@
+"""Rows divided into those that are trained on and those that are held out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from narrows.data.batches import Batches
+from narrows.data.filed import Filed
+from narrows.data.pairs import Pairs, paired
+from narrows.data.pools import FiledBatches, FiledRows
+from narrows.errors import InputError
+from narrows.plan import Plan
+from narrows.tensors import data_fingerprint, tensor_of
+
+HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
+ROWS_AT_ONCE = 500
+
+
+def divided(
+    values: np.ndarray | Filed, noisy: np.ndarray | None, plan: Plan, device: torch.device
+) -> tuple[Batches, Tensor, str]:
+    """Batches of the training rows, the held-out rows, and the fingerprint of all; of pairs, see `Pairs`."""
+    if isinstance(values, Filed):
+        filed = FiledRows(values, device)
+        chosen, others = _places(len(values), plan, HELD_OUT_CELLS // values.shape[1])
+        batches = FiledBatches(filed, _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
+        return batches, filed[others], data_fingerprint(filed)
+    rows = tensor_of(values)
+    fingerprint = data_fingerprint(rows)
+    rows = rows.to(device)
+    chosen, others = (places.to(device) for places in _places(len(rows), plan, len(rows)))
+    size = _batch_rows(plan, len(chosen))
+    if noisy is None:
+        return Batches(rows, size, seed=plan.seed, chosen=chosen), rows[others], fingerprint
+    beside = tensor_of(noisy).to(device)
+    pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen)
+    return pairs, paired(rows[others], beside[others]), data_fingerprint(paired(rows, beside))
+
+
+def check_rows(values: np.ndarray | Filed) -> None:
+    """Raise `InputError` if there are too few rows, or nothing to learn from them."""
+    if len(values) < 2:
+        raise InputError(
+            f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); training needs at least 2"
+        )
+    if isinstance(values, Filed):
+        chunks, first = values.blocks(ROWS_AT_ONCE), values.read(0, 1)
+    else:
+        chunks = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
+        first = values[:1]
+    if first.size and all((chunk == first).all() for chunk in chunks):
+        raise InputError("every row of the data is the same, so there is nothing to learn; give rows that differ")
+
+
+def _places(rows: int, plan: Plan, most: int) -> tuple[Tensor, Tensor]:
+    """Places of training and of held-out rows, at most so many, chosen by the seed; few rows are all trained on."""
+    held_out = min(int(rows * plan.validation), most)
+    if not held_out:
+        return torch.arange(rows), torch.zeros(0, dtype=torch.int64)
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(plan.seed))
+    return order[held_out:].sort().values, order[:held_out].sort().values
+
+
+def _batch_rows(plan: Plan, rows: int) -> int:
+    return rows if plan.batch_size == "full" else int(plan.batch_size)
