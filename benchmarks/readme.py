@@ -216,13 +216,42 @@ def compression() -> str:
     )
 
 
+DENOISED = {
+    "fashion": "Fashion-MNIST, sigma 50",
+    "photographs": "BSD68, grey, sigma 25",
+    "salt": "BSD68, salt and pepper over 30 %",
+    "masked": "BSD68, half of the pixels missing",
+}
+
+
+def noise() -> str:
+    pages = {name: recorded(f"denoise_{name}") for name in DENOISED if (RESULTS / f"denoise_{name}.json").exists()}
+    if not pages:
+        raise FileNotFoundError(2, "no record", "denoise_*.json")
+    rows = []
+    for name, page in pages.items():
+        found = {key: told for key, told in page["figures"].items() if isinstance(told, dict) and "psnr_db" in told}
+        for key, told in sorted(found.items(), key=lambda pair: -pair[1]["psnr_db"]):
+            seconds = f"{told['seconds_an_image']:.2f}" if "seconds_an_image" in told else ""
+            rows.append(f"| {DENOISED[name]} | {key} | {told['psnr_db']:.2f} | {told['ssim']:.3f} | {seconds} |")
+    minutes = ", ".join(f"{page['figures']['minutes']:g}" for page in pages.values())
+    threads = ", ".join(str(page["figures"]["threads"]) for page in pages.values())
+    table = "\n".join(rows)
+    return (
+        f"Mean PSNR in decibels and SSIM of test images, and seconds an image; {minutes} minutes of training on "
+        f"{threads} threads\n({machine(next(iter(pages.values())))}; `python benchmarks/denoise.py`). BM3D and "
+        f"PCA-Wiener are told the noise, others tuned on training images:\n\n"
+        f"| noise | method | PSNR | SSIM | seconds |\n|---|---|---|---|---|\n{table}"
+    )
+
+
 def machine(page: dict[str, Any]) -> str:
     return f"{page['machine']['cores']} cores, {page['machine']['processor']}"
 
 
 def main() -> None:
     text = README.read_text()
-    for section in (demo, kinds, speed, detection, tables, streams, imputation, compression):
+    for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, compression):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, _, rest = text.partition(opening)
         try:
