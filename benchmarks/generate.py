@@ -54,8 +54,9 @@ SAMPLES = 10_000
 SHOWN = 64
 OF_A_CLASS = 500
 CODE = 16
-SETTINGS = ("likelihood=gaussian", f"latent.size={CODE}")
-LINE = ("--batch-size", "256", "--average", "0.999")
+SETTINGS = ("network=mlp", "likelihood=bernoulli", f"latent.size={CODE}")
+# A grey level is the probability of white, drawn anew each time: on average the cross-entropy of grey pixels.
+LINE = ("--batch-size", "256", "--average", "0.999", "--binarize", "draw")
 PRIORS = ("mixture", "flow", "aggregate")
 PYTHAE = [f"pythae-{network}-{loss}" for network in ("mlp", "conv") for loss in ("mse", "bce")]
 CONTENDERS = ["vae", "basic", *PYTHAE]
@@ -65,8 +66,6 @@ Made = dict[str, np.ndarray]
 
 def trained(data: str, preset: str, seed: int, options: argparse.Namespace, path: Path) -> dict[str, Any]:
     line = ["--preset", preset, "--minutes", str(options.minutes), "--seed", str(seed), *LINE, "--set", *SETTINGS]
-    if preset == "autoencoder":
-        line.append("network=conv")
     told = narrows("train", data, "-o", str(path), *line)
     return {
         "training_line": f"narrows train {data} {' '.join(line)}",
