@@ -80,10 +80,9 @@ def checked(model: str, data: str, train: str, codes: Path, *options: str) -> di
 def run(case: Case, minutes: float, seed: int, plot: Path | None) -> dict[str, Any]:
     """Train and measure."""
     with tempfile.TemporaryDirectory() as folder:
-        model, began = str(Path(folder) / "m.safetensors"), time.perf_counter()
+        model = str(Path(folder) / "m.safetensors")
         line = ("--minutes", f"{minutes:g}", "--seed", str(seed), *case.words)
         trained = narrows("train", case.data, "-o", model, *line)
-        seconds = time.perf_counter() - began
         options = [] if plot is None else ["--plot", str(plot)]
         figures = checked(model, f"{case.data}:test", case.data, Path(folder) / "codes.npy", *options)
     for name in ("this_model", "PCA", "kernel_PCA"):
@@ -92,7 +91,7 @@ def run(case: Case, minutes: float, seed: int, plot: Path | None) -> dict[str, A
     return figures | {
         "bar": {"figure": case.figure, "value": case.bar, "reached": reached},
         "bar_reached": reached >= case.bar if "accuracy" in case.figure else reached <= case.bar,
-        "training_seconds": seconds,
+        "training_seconds": trained["seconds"],
         "epochs": trained["epochs"],
         "steps": trained["steps"],
         "parameters": trained["parameters"],
