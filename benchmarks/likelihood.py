@@ -26,7 +26,7 @@ from running import narrows
 DRAWS = 5000
 SEEDS = (0, 1, 2)
 COMMON = ("--binarize", "draw", "--batch-size", "256", "--average", "0.999", "--rate", "0.002")
-NETWORK = ("network=mlp", "network.width=512", "network.depth=3", "network.residual=true", "latent.size=40")
+NETWORK = ("network=mlp", "network.width=512", "network.depth=1", "network.residual=true", "latent.size=50")
 
 
 @dataclass(frozen=True)
