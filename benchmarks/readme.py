@@ -235,18 +235,18 @@ def noise() -> str:
             seconds = f"{told['seconds_an_image']:.2f}" if "seconds_an_image" in told else ""
             rows.append(f"| {DENOISED[name]} | {key} | {told['psnr_db']:.2f} | {told['ssim']:.3f} | {seconds} |")
     minutes = ", ".join(f"{page['figures']['minutes']:g}" for page in pages.values())
-    threads = ", ".join(str(page["figures"]["threads"]) for page in pages.values())
     table = "\n".join(rows)
     return (
-        f"Mean PSNR in decibels and SSIM of test images, and seconds an image; {minutes} minutes of training on "
-        f"{threads} threads\n({machine(next(iter(pages.values())))}; `python benchmarks/denoise.py`). BM3D and "
-        f"PCA-Wiener are told the noise, others tuned on training images:\n\n"
+        f"Mean PSNR in decibels and SSIM of test images, and seconds an image; {minutes} minutes of training "
+        f"({machine(next(iter(pages.values())))};\n`python benchmarks/denoise.py`). BM3D and PCA-Wiener are told the "
+        f"noise, what others let one choose is chosen on training images:\n\n"
         f"| noise | method | PSNR | SSIM | seconds |\n|---|---|---|---|---|\n{table}"
     )
 
 
 def machine(page: dict[str, Any]) -> str:
-    return f"{page['machine']['cores']} cores, {page['machine']['processor']}"
+    cores = page["machine"]["cores"]
+    return f"{cores} core{'s' * (cores != 1)}, {page['machine']['processor']}"
 
 
 def main() -> None:
