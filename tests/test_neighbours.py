@@ -85,12 +85,12 @@ def test_the_divergence_is_that_which_the_t_sne_of_scikit_learn_ends_at():
     assert Neighbours(perplexity=10).apart(terms_of(x, z)).mean().item() == pytest.approx(tsne.kl_divergence_, rel=1e-3)
 
 
-def test_the_cost_adds_it_to_the_elbo():
+def test_the_cost_adds_it_to_the_elbo_once_for_each_number_seen():
     x, z = problem(k=2)
     log_px = -10 * Noise(1).uniform((2, 31), rows=1).double()
     terms = terms_of(x, z, log_px)
     objective = Neighbours(weight=7.0, perplexity=4)
-    torch.testing.assert_close(objective.cost(terms, END), 7 * objective.apart(terms) - log_px)
+    torch.testing.assert_close(objective.cost(terms, END), 7 * 5 * objective.apart(terms) - log_px)
 
 
 def test_its_gradient_is_that_of_finite_differences():

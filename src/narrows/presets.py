@@ -95,7 +95,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "map",
-            "codes of two numbers to look at: what is alike lies together; with batches of 500 rows or more",
+            "codes of two numbers to look at: what is alike lies together; with batches of 1,000 rows or so",
             "van der Maaten 2009; Sainburg et al. 2021",
             {
                 "network": {"kind": "mlp", "depth": 2, "residual": True},

@@ -21,11 +21,12 @@ PRECISIONS = (-20.0, 40.0)  # ln beta, of distances whose mean over the neighbou
 class Neighbours(Objective, kind="neighbours"):
     """Minus the elbo, and a price on neighbours that a map takes apart: parametric t-SNE (van der Maaten 2009).
 
-    -log p(x | z) + KL(q(z | x) || p(z)) + weight * C, with C = sum_ij p_ij ln (p_ij / q_ij) over the pairs of a batch.
-    p_ij says how near two rows are as the encoder sees them, p_ij = (p_{j|i} + p_{i|j}) / 2n and p_{j|i} proportional
-    to exp(-beta_i |x_i - x_j|^2), beta_i such that exp(entropy of p_{.|i}) is the perplexity; q_ij how near their codes
-    are, proportional to (1 + |z_i - z_j|^2 / v)^(-(v + 1) / 2), v = max(d - 1, 1) degrees of freedom for codes of d
-    numbers. Row i pays n sum_j p_ij ln (p_ij / q_ij), whose mean over the batch is C.
+    -log p(x | z) + KL(q(z | x) || p(z)) + weight * m * C, for rows of which m numbers are seen. C is a divergence over
+    the pairs of a batch, sum_ij p_ij ln (p_ij / q_ij). p_ij says how near two rows are as the encoder sees them, p_ij =
+    (p_{j|i} + p_{i|j}) / 2n and p_{j|i} proportional to exp(-beta_i |x_i - x_j|^2), beta_i such that exp(entropy of
+    p_{.|i}) is the perplexity; q_ij how near their codes are, proportional to (1 + |z_i - z_j|^2 / v)^(-(v + 1) / 2),
+    v = max(d - 1, 1) degrees of freedom for codes of d numbers. Row i pays for n sum_j p_ij ln (p_ij / q_ij), whose
+    mean over the batch is C.
 
     It is a bound of nothing, and no figure of a row but of a batch: the larger the batch, the more rows there are to
     tell a neighbour from, and the larger C. Figures of epochs compare where batches are equally large; those of
@@ -34,15 +35,15 @@ class Neighbours(Objective, kind="neighbours"):
     Parameters
     ----------
     weight : float
-        What one nat of C costs, in nats of an example. An example has as many nats of distortion as cells, or so, and C
-        has one or two.
+        What one nat of C costs, in nats for each number that the encoder sees of a row, so that it weighs alike on
+        tables and images; C comes to one to three nats, and a distortion to about one for each cell.
     perplexity : float
         Neighbours that are meant, in one batch; at most a third of the others in it.
     samples : int
         Codes drawn for each example.
     """
 
-    def __init__(self, weight: float = 100.0, perplexity: float = 10.0, samples: int = 1) -> None:
+    def __init__(self, weight: float = 2.0, perplexity: float = 5.0, samples: int = 1) -> None:
         super().__init__()
         at_least("objective.weight", weight, 0)
         at_least("objective.perplexity", perplexity, 1)
@@ -63,7 +64,8 @@ class Neighbours(Objective, kind="neighbours"):
 
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Distortion, divergence or price, and the weighted share of C of each draw, (k, n)."""
-        return terms.kl - terms.log_px + self.weight * self.apart(terms)
+        assert terms.seen is not None
+        return terms.kl - terms.log_px + self.weight * terms.seen[0].numel() * self.apart(terms)
 
     def apart(self, terms: Terms) -> Tensor:
         """How far each draw takes neighbours apart, (k, n): C, as the mean over a batch, in nats."""
