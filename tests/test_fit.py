@@ -300,4 +300,4 @@ def test_every_field_of_the_plan_is_in_the_record():
     paths = {"checkpoint", "resume", "log"}
     assert {field.name for field in dataclasses.fields(Plan)} - paths <= plan.keys()
     assert plan["seed"] == 7
-    assert plan["parts"]["latent"] == {"kind": "point", "size": 3}
+    assert plan["parts"]["latent"] == {"kind": "point", "size": 3, "density": None}

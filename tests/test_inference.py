@@ -43,7 +43,7 @@ def images(n: int = 60) -> np.ndarray:
 TRAINED = {
     "autoencoder": (table, "autoencoder", {}, {}),
     "denoising": (levels, "denoising", {}, {}),
-    "kl-sparse": (table, "autoencoder", {"latent": "kl-sparse"}, {}),
+    "kl-sparse": (table, "autoencoder", {"latent": "kl-sparse", "latent.weight": 1.0}, {}),
     "variational": (table, "variational", {}, {}),
     "iwae on levels": (levels, "iwae", {"likelihood.components": 2}, {}),
     "vq": (table, "vq", {"latent.entries": 8}, {}),

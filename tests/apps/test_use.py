@@ -144,7 +144,7 @@ def test_sparse_codes(here, done, refused):
     expected = codes(fitted.model, tensor_of(read(here / "x.npy", schema=fitted.schema).values)).numpy()
     assert 0 < (expected != 0).mean() < 0.5
     told = json.loads(done("embed", "m.safetensors", "x.npy", "-o", "z.npz", "--sparse", "--json"))
-    assert told == {"file": "z.npz", "rows": 50, "shape": [12]}
+    assert told == {"file": "z.npz", "rows": 50, "shape": [12], "plot": None, "shown": None}
     assert np.array_equal(scipy.sparse.load_npz(here / "z.npz").toarray(), expected)
     for suffix, reader in ((".csv", pyarrow.csv.read_csv), (".parquet", pyarrow.parquet.read_table)):
         done("embed", "m.safetensors", "x.npy", "-o", f"z{suffix}", "--sparse")
