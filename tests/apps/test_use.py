@@ -8,12 +8,12 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import scipy.sparse
-from narrows.apps.reconstruct import reconstruct
 from PIL import Image
 
 from narrows import load, read
 from narrows.apps.embed import embed
 from narrows.apps.generate import generate
+from narrows.apps.reconstruct import reconstruct
 from narrows.apps.written import Written
 from narrows.inference import codes, reconstructed, samples
 from narrows.tensors import tensor_of
