@@ -133,7 +133,7 @@ class L1(Sparse, kind="l1"):
 class OfK(Sparse):
     """Codes of which about k numbers are kept, at no price."""
 
-    remedy = "take a larger latent.k or a smaller latent.size, or train longer with latent.dead_after=10000, which revives them"
+    remedy = "take a larger latent.k or a smaller latent.size, or train longer with latent.dead_after=10000"
 
     def __init__(self, size: int, k: int, dead_after: int) -> None:
         super().__init__(size, dead_after)
