@@ -47,8 +47,11 @@ def restored(model: Model, images: Tensor, side: int = SIDE, hidden: Tensor | No
         If they are not such images, or the model did not learn to fill in.
     """
     _check(model, tuple(images.shape[1:]))
-    if hidden is not None:
-        _check_fills(model)
+    if hidden is not None and not fills(model):
+        raise InputError(
+            f"pixels were given to fill in, and the model was trained with network {model.network.kind} and corruption "
+            f"{model.recipe.corruption.kind}; train preset denoiser with --set corruption=mask corruption.rate=0.5"
+        )
     planes = images.reshape(-1, model.schema.shape[0], *images.shape[2:])
     if not isinstance(model.network, Around):
         return reconstructed(model, planes).view(images.shape)
@@ -67,6 +70,11 @@ def restored(model: Model, images: Tensor, side: int = SIDE, hidden: Tensor | No
     return out.view(images.shape)
 
 
+def fills(model: Model) -> bool:
+    """Whether a model learnt to fill in hidden pixels of images, and leaves the others as they are."""
+    return model.recipe.corruption.hides and model.network.around
+
+
 def _check(model: Model, shape: tuple[int, ...]) -> None:
     """Raise `InputError` unless images of a shape can be restored."""
     schema = model.schema
@@ -83,16 +91,6 @@ def _check(model: Model, shape: tuple[int, ...]) -> None:
         raise InputError(
             f"the images are {shape[1]} x {shape[2]}, and network {model.network.kind} takes those of the size that it "
             f"was trained on, {schema.shape[1]} x {schema.shape[2]}; train preset denoiser, which takes any"
-        )
-
-
-def _check_fills(model: Model) -> None:
-    """Raise `InputError` unless a model learnt to fill in hidden pixels."""
-    corruption, network = model.recipe.corruption, model.network
-    if not (corruption.hides and network.around):
-        raise InputError(
-            f"pixels were given to fill in, and the model was trained with network {network.kind} and corruption "
-            f"{corruption.kind}; train preset denoiser with --set corruption=mask corruption.rate=0.5"
         )
 
 

@@ -77,6 +77,7 @@ def denoise(
     from narrows.data.sources import located
     from narrows.data.stored import Stored
     from narrows.persist import load
+    from narrows.restore import fills
 
     fitted = load(model)
     corruption = fitted.model.recipe.corruption
@@ -85,14 +86,14 @@ def denoise(
             f"{model} was trained on images as they are, and knows no noise; train preset denoiser, or another with "
             f"--set corruption=gaussian"
         )
-    if hidden is None and corruption.hides and fitted.model.network.around and Path(data).suffix != ".npy":
-        raise InputError(f"{model} learnt to fill in hidden pixels; say which with --hidden MASK")
     if reading.tile is not None:
         raise InputError("tile was given for images to denoise, which come back whole: leave it out")
     found = located(data, reading.request(fitted.schema))
     source = found.open() if found.open else None
     settings = ", ".join(f"{name}={value}" for name, value in corruption.get_params().items())
     if isinstance(source, Pictures):
+        if hidden is None and fills(fitted.model):
+            raise InputError(f"{model} learnt to fill in hidden pixels; say which with --hidden MASK")
         total, notes = _pictures(fitted.model, source, _masks(hidden, len(source)), output)
     else:
         if hidden is not None:
@@ -117,7 +118,7 @@ def _masks(hidden: str | None, images: int) -> Iterator[np.ndarray | None]:
             f"the {images} images"
         )
     given = (np.asarray(np.atleast_3d(mask)[:, :, :3].any(2)) for _, mask in masks)
-    return iter(itertools.repeat(next(given), images) if masks.kind == "image" else given)
+    return given if masks.kind != "image" else itertools.repeat(next(given), images)
 
 
 def _pictures(
@@ -158,6 +159,7 @@ def _array(model: Model, stored: Stored, what: str, output: Path) -> int:
     from narrows.data.matrices import finite, numeric
     from narrows.data.schema import shape_and_layout
     from narrows.data.writers import check_suffix
+    from narrows.restore import fills
 
     check_suffix(output, (".npy",))
     shape, layout = shape_and_layout(stored.shape[1:])
@@ -170,9 +172,10 @@ def _array(model: Model, stored: Stored, what: str, output: Path) -> int:
         target = np.lib.format.open_memmap(path, "w+", dtype, stored.shape)
         for rows in counted("denoising", stored.rows(at_once), stored.shape[0], len):
             rows = numeric(rows, what)
-            gaps = np.isnan(rows) if model.recipe.corruption.hides else np.zeros(rows.shape, bool)
-            given = finite(np.where(gaps, rows.dtype.type(0), rows), None, f"{what}, from image {first} on,")
-            made = _restored(model, schema.from_user(given), schema.from_user(gaps) if gaps.any() else None)
+            gaps = np.isnan(rows) if fills(model) else None
+            seen = rows if gaps is None else np.where(gaps, rows.dtype.type(0), rows)
+            given = schema.from_user(finite(seen, None, f"{what}, from image {first} on,"))
+            made = _restored(model, given, None if gaps is None else schema.from_user(gaps))
             target[first : first + len(rows)] = schema.to_user(made)
             first += len(rows)
         target.flush()
