@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator
 
+from narrows.axes import Gradient, Latent, Objective
 from narrows.data.schema import Schema
 from narrows.model import Recipe
 from narrows.parts import Part, kinds
 
 # Those a model is made of; others may be open in the registry beside them.
 AXES = tuple(field.name for field in dataclasses.fields(Recipe))
+# Codes and what is done with them refuse most: what cannot be is seen before the rest is tried.
+SEARCHED = ("latent", "objective", "gradient", "network", "likelihood", "corruption")
 # Values that keep a check short, by the name of the parameter.
 SMALL: dict[str, float] = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
 SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8, "reach": 1, "window": 2.0, "threshold": 0.5}
@@ -41,33 +45,56 @@ def variants(kind: type[Part]) -> list[Part]:
 def completions(given: dict[str, list[Part]], schema: Schema) -> Iterator[Recipe]:
     """Recipes with a part of those given for an axis, and a variant of any kind on the other axes.
 
-    Those of which no two parts refuse each other come first. Parts that refuse such data are left out where there are
-    others, and end the search where there are none; so are those that no part given goes with.
+    Those in which nothing refuses anything come first. Parts that refuse such data are left out where there are
+    others, and end the search where there are none; so are those that no part given goes with. Where the parts given
+    refuse each other, one recipe shows it, in which nothing else is refused; else all others come last.
     """
-    takers, refused = [], False
-    for axis in AXES:
+    takers, refused = dict[str, list[Part]](), False
+    for axis in SEARCHED:
         parts = given.get(axis) or [part for kind in kinds(axis).values() for part in variants(kind)]
         parts = [part for part in parts if not part.refuses(schema)] or parts[:1]
         refused = refused or bool(parts[0].refuses(schema))
         for others in given.values():
             parts = [part for part in parts if not all(_apart(part, other) for other in others)] or parts
-        takers.append(parts)
+        takers[axis] = parts
     if not refused:
-        yield from (Recipe(*chosen) for chosen in _together(takers))  # type: ignore[arg-type]
-    for chosen in itertools.islice(itertools.product(*takers), 1 if refused else None):
-        yield Recipe(*chosen)  # type: ignore[arg-type]
+        yield from _together(takers)
+        shown = next(_together(takers, frozenset(given)), None)
+        if shown is not None:
+            yield shown
+            return
+    for chosen in itertools.islice(itertools.product(*takers.values()), 1 if refused else None):
+        yield _recipe(chosen)
 
 
-def _together(takers: list[list[Part]], chosen: tuple[Part, ...] = ()) -> Iterator[tuple[Part, ...]]:
-    """One part of each list, in order, of which no two refuse each other."""
+def _together(
+    takers: dict[str, list[Part]], may: frozenset[str] = frozenset(), chosen: tuple[Part, ...] = ()
+) -> Iterator[Recipe]:
+    """Recipes of one part of each axis, in which none refuses another but those of axes that may."""
     if len(chosen) == len(takers):
-        yield chosen
+        yield _recipe(chosen)
         return
-    for part in takers[len(chosen)]:
-        if not any(_apart(part, other) for other in chosen):
-            yield from _together(takers, (*chosen, part))
+    for part in takers[SEARCHED[len(chosen)]]:
+        if not any(_apart(part, other) for other in chosen if not {part.axis, other.axis} <= may) and not (
+            isinstance(part, Gradient) and _alone(part, chosen, may)
+        ):
+            yield from _together(takers, may, (*chosen, part))
 
 
+def _alone(gradient: Gradient, chosen: tuple[Part, ...], may: frozenset[str]) -> bool:
+    """Whether an estimator does not serve the latent and the objective chosen, and may not refuse them."""
+    latent, objective = chosen[:2]
+    assert isinstance(latent, Latent)
+    assert isinstance(objective, Objective)
+    exempt = gradient.axis in may and not may.isdisjoint({latent.axis, objective.axis})
+    return not exempt and bool(gradient.refuses_pair(latent, objective))
+
+
+def _recipe(chosen: tuple[Part, ...]) -> Recipe:
+    return Recipe(**{part.axis: part for part in chosen})  # type: ignore[arg-type]
+
+
+@functools.cache
 def _apart(one: Part, other: Part) -> bool:
     """Whether one of two parts refuses the other."""
     pairs = ((one, other), (other, one))
