@@ -119,7 +119,7 @@ CASES = {
     "masked": Case(
         Noise("mask", 0.5),
         "photographs",
-        10,
+        30,
         (*PHOTOGRAPH_NETWORK, "corruption=mask", "corruption.rate=0.5"),
         PHOTOGRAPH_PLAN,
         ("biharmonic", "median"),
