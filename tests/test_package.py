@@ -40,5 +40,13 @@ def test_public_names_are_few_and_there():
         _ = narrows.nothing
 
 
+def test_help_needs_no_library_of_numbers():
+    code = (
+        "import sys; from narrows.cli import run; status = run(['--help']);"
+        "print(status, *sorted({'torch', 'sklearn', 'numpy', 'pyarrow', 'PIL'} & set(sys.modules)))"
+    )
+    assert run_python(code).splitlines()[-1] == "0"
+
+
 def test_a_plan_needs_no_torch():
     assert run_python("import sys, narrows; narrows.Plan(epochs=3); print('torch' in sys.modules)") == "False\n"
