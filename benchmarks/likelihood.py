@@ -33,7 +33,6 @@ NETWORK = (
     "network.depth=1",
     "network.residual=true",
     "latent.size=50",
-    "objective.warm_up=0.2",
 )
 
 
@@ -47,7 +46,7 @@ class Case:
 
 
 CASES = {
-    "vae": Case("variational", NETWORK, 10),
+    "vae": Case("variational", (*NETWORK, "objective.warm_up=0.2"), 10),
     "iwae": Case("iwae", (*NETWORK, "gradient=doubly-reparameterised"), 10),
 }
 
