@@ -104,6 +104,8 @@ class Latent(Part, axis="latent"):
         Whether draws of a code differ though none is random: each is the next one cut shorter, and the last is whole.
     sparse : bool
         Whether most numbers of a code are 0.
+    conditional : bool
+        Whether a part of a code is the class of its example, which training must be told by labels.
     narrow : bool
         Whether in training h may come in the type that matrices are multiplied in, such as bfloat16.
     """
@@ -116,6 +118,7 @@ class Latent(Part, axis="latent"):
     whole: ClassVar[bool] = False
     nested: ClassVar[bool] = False
     sparse: ClassVar[bool] = False
+    conditional: ClassVar[bool] = False
     narrow: ClassVar[bool] = False
     remedy: ClassVar[str] = "take a smaller latent.size, or train longer"
 
@@ -128,6 +131,11 @@ class Latent(Part, axis="latent"):
     def bounds(self) -> bool:
         """Whether what a code costs is a length in nats, so that the elbo bounds log p(x): codes drawn, or none."""
         return self.random or not self.size
+
+    @property
+    def jumps(self) -> bool:
+        """Whether some number of a code in use is drawn from a discrete set, so that no slope leads to the next one."""
+        return self.discrete
 
     @property
     def learned(self) -> bool:
@@ -180,6 +188,17 @@ class Latent(Part, axis="latent"):
         raise InputError(
             f"the prior of {self.kind} codes cannot be chosen; train preset variational, or set latent=gaussian"
         )
+
+    def of(self, classes: tuple[str, ...]) -> Latent:
+        """Return such a latent, without weights, for examples of these classes; itself where it knows no classes."""
+        return self
+
+    def weigh(self, condition: Tensor) -> None:
+        """Take how often each class occurs, from the class (n,) of each training row, where it knows classes."""
+
+    def known(self, q: Distribution, prior: Distribution, condition: Tensor) -> tuple[Distribution, Distribution]:
+        """Return q(z | x) and p(z) where the classes (n,) are told; as they are, where the latent knows none."""
+        return q, prior
 
     def code(self, posterior: Distribution) -> Tensor:
         """Return the code that stands for each example, shape (n, d): the posterior's mean, its mode if discrete."""
