@@ -58,4 +58,4 @@ def class_name(label: object) -> str:
     """Return a label as a person writes it: 7 and not 7.0."""
     if isinstance(label, float):
         return MISSING if math.isnan(label) else f"{label:g}"
-    return str(label)
+    return MISSING if label is None else str(label)
