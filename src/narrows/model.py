@@ -22,7 +22,7 @@ from narrows.noise import Noise
 from narrows.parts import Part, make
 from narrows.plan import Binarize
 from narrows.sampling import sample
-from narrows.values import Batch, Clock, Scores, Terms
+from narrows.values import Batch, Clock, Labelled, Scores, Terms, apart
 
 REVIVAL = 1 / 32  # weight of what dead units would tell (Gao et al. 2024, appendix A.2)
 # Importing a module of parts enters its kinds in the registry.
@@ -159,10 +159,16 @@ class Model(nn.Module):
         batch: Batch = self.transform(raw, noise)
         return batch
 
-    def _pair(self, raw: Tensor, noise: Noise) -> Batch:
-        """Raw rows, or pairs of them -> the batch; of pairs, what is seen is the second's."""
+    def _taught(self, raw: Tensor | Labelled, noise: Noise) -> Batch:
+        """Raw rows of training, or pairs of them -> the batch; of pairs, what is seen is the second's."""
+        raw, condition = apart(raw)
+        if condition is None and self.latent.conditional:
+            raise InputError(
+                f"latent {self.latent.kind} learns from rows with labels, and these have none; give a label for each "
+                f"row, or take latent=gaussian"
+            )
         rows, *own = raw.split(self.schema.shape[0], 1) if self.recipe.corruption.own else (raw,)
-        batch = self.batch(rows, noise)
+        batch = dataclasses.replace(self.batch(rows, noise), condition=condition)
         return dataclasses.replace(batch, seen=self.batch(own[0], noise).seen) if own else batch
 
     def posterior(self, seen: Tensor) -> Distribution:
@@ -199,6 +205,8 @@ class Model(nn.Module):
         if batch.whole is not None and self.latent.random:
             prior, told = self.posterior(batch.seen), batch.whole
         q = self.posterior(told)
+        if batch.condition is not None:
+            q, prior = self.latent.known(q, prior, batch.condition)
         z, scoring = self.gradient.draw(q, k, noise, clock or _END) if self.training else (sample(q, k, noise), q)
         return Terms(self._scored(z, batch, noise, estimated=estimated), z, scoring, prior, told)
 
@@ -215,13 +223,14 @@ class Model(nn.Module):
         """p(x | z) of what else might be seen (n, x), for codes that are not drawn: batch (1, n)."""
         return self.decode(self.posterior(seen).mean[None])
 
-    def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
+    def loss(self, raw: Tensor | Labelled, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.
 
         Parameters
         ----------
-        raw : Tensor, shape (n, x)
-            Raw rows, or pairs of them, (n, 2 x[0], ...), of which the second halves are seen.
+        raw : Tensor, shape (n, x), or Labelled
+            Raw rows, or pairs of them, (n, 2 x[0], ...), of which the second halves are seen; with their classes where
+            the latent knows classes.
         noise : Noise
             For what is drawn.
         clock : Clock
@@ -235,7 +244,7 @@ class Model(nn.Module):
             Of each example, with every schedule at its end, detached.
         """
         objective = self.objective
-        batch = self.recipe.corruption(self._pair(raw, noise), noise)
+        batch = self.recipe.corruption(self._taught(raw, noise), noise)
         terms = self.terms(batch, objective.samples, noise, clock, estimated=True)
         cost = objective.cost(terms, clock)
         surrogate = self.gradient.surrogate(cost, terms, objective)
