@@ -12,7 +12,7 @@ from narrows.errors import InputError
 
 
 def colouring(data: str, dataset: Dataset, colour: str | None, reading: Reading) -> tuple[str, np.ndarray | None]:
-    """Find the name of the values and the values (n,), text or numbers; None where there are no labels and no ``colour``.
+    """Find the name of the values, and the values (n,), text or numbers; None where there are no labels, nor colour.
 
     Raises
     ------

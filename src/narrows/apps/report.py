@@ -90,9 +90,7 @@ def report(
     from narrows.report.whole import report as written
 
     options = _options(colour, rows, false_alarm_rate, seed)
-    command = shlex.join(
-        ["narrows", "report", *map(str, models), data, "-o", str(output), *options, *reading.words()]
-    )
+    command = shlex.join(["narrows", "report", *map(str, models), data, "-o", str(output), *options, *reading.words()])
     with waiting("reporting"):
         asked = [Asked(model, options, rows, seed, false_alarm_rate) for model in models]
         subjects = [_subject(one, data, colour, reading) for one in asked]
@@ -117,8 +115,8 @@ def _options(colour: str | None, rows: int, false_alarm_rate: float, seed: int) 
 
 def _subject(asked: Asked, data: str, colour: str | None, reading: Reading) -> Subject:
     """Open a file, which says what it is, and read the rows as it has them."""
-    from narrows.detection.files import WHAT, load_detector
     from narrows.detection.calibration import check_rate
+    from narrows.detection.files import WHAT, load_detector
     from narrows.persist import holds, load
     from narrows.report.subject import DetectorSubject, ModelSubject
 

@@ -96,7 +96,13 @@ def top_anomalies(subject: DetectorSubject) -> Iterator[Figure]:
     reasons = subject.fitted.reasons(raw)
     p = subject.fitted.detector.p_values(subject.scores[places])
     lines = [
-        (f"row {int(place)}", float(subject.scores[place]), float(p[i]), reasons[i], _shares(subject, raw[i], shares[i]))
+        (
+            f"row {int(place)}",
+            float(subject.scores[place]),
+            float(p[i]),
+            reasons[i],
+            _shares(subject, raw[i], shares[i]),
+        )
         for i, place in enumerate(places)
     ]
     heads = ("row", "score, nats", "p-value", "reason", "what the score comes from")

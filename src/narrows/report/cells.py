@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from narrows.data.schema import Schema
-from narrows.detection.reasons import cell_name, category_name, number
+from narrows.detection.reasons import category_name, cell_name, number
 
 MOST_COLUMNS = 60
 MOST_SHOWN = 12  # columns of rows that are shown as they are

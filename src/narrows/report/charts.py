@@ -105,8 +105,9 @@ def _svg(title: str, across: Range, up: Range, x: str, y: str, drawn: Sequence[H
     """A chart with its axes."""
     marks = []
     for value in across.ticks():
-        place = f"{across.place(value):.1f}"
-        marks.append(tag("text", f"{value:g}", x=place, y=HEIGHT - BOTTOM + 14, text_anchor="middle"))
+        marks.append(
+            tag("text", f"{value:g}", x=f"{across.place(value):.1f}", y=HEIGHT - BOTTOM + 14, text_anchor="middle")
+        )
     for value in up.ticks():
         place = up.place(value)
         marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{place:.1f}", y2=f"{place:.1f}", class_="grid"))

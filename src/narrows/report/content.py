@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from narrows.errors import InputError
 from narrows.report.markup import Html
 
+S_contra = TypeVar("S_contra", contravariant=True)
 S = TypeVar("S")
 
 
@@ -38,7 +39,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Topic(Generic[S]):
+class Topic(Generic[S_contra]):
     """What a section is about, whichever the model is.
 
     Parameters
@@ -56,7 +57,7 @@ class Topic(Generic[S]):
     name: str
     title: str
     help: str
-    figures: Callable[[S], Iterable[Figure]]
+    figures: Callable[[S_contra], Iterable[Figure]]
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ class Thumbnails:
     across: int
 
 
-def draw_map(plane: Plane, words: Sequence[str], name: str, values: np.ndarray | None, small: Thumbnails | None) -> Html:
+def draw_map(
+    plane: Plane, words: Sequence[str], name: str, values: np.ndarray | None, small: Thumbnails | None
+) -> Html:
     """Draw points of a plane with a legend.
 
     Parameters

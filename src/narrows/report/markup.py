@@ -65,7 +65,7 @@ def table(columns: Sequence[object], rows: Iterable[Sequence[object]], label: st
     """Lay rows out, the first cell of each being its head; a wide table scrolls by itself, by keys too."""
     head = tag("tr", *(tag("th", column, scope="col") for column in columns))
     body = (
-        tag("tr", tag("th", first, scope="row"), *(tag("td", _cell(cell), class_=_side(cell)) for cell in rest))
+        tag("tr", tag("th", _cell(first), scope="row"), *(tag("td", _cell(cell), class_=_side(cell)) for cell in rest))
         for first, *rest in rows
     )
     whole = tag("table", tag("thead", head), tag("tbody", *body))

@@ -30,12 +30,11 @@ def reconstructions(subject: ModelSubject) -> Iterator[Figure]:
         "Worst": order[len(order) - each :][::-1],
     }
     show = _images if subject.rows.schema.is_image else _rows
-    command = subject.command("reconstruct", "-o", "pairs.png" if subject.rows.schema.is_image else "rebuilt.csv")
     for name, places in groups.items():
         versions = _versions(subject, places)
         says = f"{name}: rows by their error, each as given, and below as rebuilt by {_spoken(versions)}."
         unit = f"error: mean square a cell, in {subject.figures.error_unit}"
-        yield Figure(show(subject, places, versions), says, unit, f"{each} of {subject.rows.said}", command)
+        yield Figure(show(subject, places, versions), says, unit, f"{each} of {subject.rows.said}", subject.own_command)
 
 
 def _spoken(versions: Mapping[str, np.ndarray]) -> str:

@@ -35,13 +35,13 @@ MODEL_TOPICS: tuple[Topic[ModelSubject], ...] = (
     Topic(
         "learning",
         "Learning curves",
-        "Lines should fall and level out; where held-out rows rise while training rows fall, the model learns by heart.",
+        "Lines should fall and level out; where held-out rows rise as training rows fall, the model learns by heart.",
         learning_curves,
     ),
     Topic(
         "findings",
         "What the doctor found",
-        "Known troubles of training, with what to do about each; nothing here is good.",
+        "Each line is a known trouble of training, with what to do about it; no line is good news.",
         findings,
     ),
     Topic(
@@ -59,7 +59,7 @@ MODEL_TOPICS: tuple[Topic[ModelSubject], ...] = (
     Topic(
         "samples",
         "New examples",
-        "The more these look like the data, and the less alike they are, the better the model knows what rows there are.",
+        "The more these look like the data, and the less alike they are, the better the model knows the data.",
         samples,
     ),
     Topic(

@@ -11,7 +11,7 @@ from narrows.errors import InputError
 from narrows.model import parameters_in
 from narrows.report.charts import Series, lines
 from narrows.report.content import Figure
-from narrows.report.markup import joined, table, tag
+from narrows.report.markup import table, tag
 from narrows.report.subject import ModelSubject, counted
 
 TERMS = {
@@ -86,5 +86,5 @@ def findings(subject: ModelSubject) -> Iterator[Figure]:
     nothing = tag("p", "Nothing: no collapsed code, no idle unit, no spread at its floor, no unit of the data apart.")
     body = table(columns, rows, "findings") if rows else nothing
     looked_at = counted(min(len(subject.rows), ROWS_LOOKED_AT))
-    says = "What the doctor found."
-    yield Figure(joined([body]), says, "none", f"{looked_at}, and the training record", subject.own_command)
+    says = "What the doctor found in training, and what it finds here."
+    yield Figure(body, says, "none", f"{looked_at}, and the training record", subject.own_command)

@@ -42,8 +42,10 @@ def report(subjects: Sequence[Subject], command: str) -> str:
     title = f"{len(subjects)} models on {data}"
     first = Part("", "", [_compared(subjects, command), section(DATA, subjects[0])])
     rest = [Part(anchor(one, i), one.name, sections(one, SHORT)) for i, one in _numbered(subjects)]
-    said = [f"{len(subjects)} models on the same data. A report of one alone, with all sections, is made by the command "
-            f"line that stands under its figures."]
+    said = [
+        f"{len(subjects)} models on the same data. A report of one alone, with all sections, is made by the command "
+        f"line that stands under its figures."
+    ]
     return page(title, said, [first, *rest], command, narrows.__version__)
 
 
