@@ -143,11 +143,12 @@ def application(verbs: Sequence[str]) -> typer.Typer:
 
 
 class _Command(typer.core.TyperCommand):
-    """A command whose help writes an argument as DATA, where typer has ``{DATA}`` and ``DATA <str>``."""
+    """A command whose help writes an argument as DATA, where typer has ``{DATA}``, ``DATA <str>`` or a list of it."""
 
     def get_help(self, ctx: Any) -> str:
         """Return the text, its columns where they were."""
-        return re.sub(r"{(\w+)}", r"\1", super().get_help(ctx)).replace(" <str>", " " * len(" <str>"))
+        text = re.sub(r"{(\w+)}", r"\1", super().get_help(ctx))
+        return re.sub(r" <(str|list\[str\])>", lambda kind: " " * len(kind[0]), text)
 
 
 def _version(version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False) -> None:
