@@ -104,7 +104,7 @@ def test_sections_come_and_go_with_the_model(models, here, reported, done):
     whole = ["data", "model", "learning", "findings", "reconstructions", "pca", "samples", "map", "traversals", "units"]
     text, _ = reported(models / "digits.safetensors", "digits:test", "--rows", 40)
     assert titles(text) == [*whole, "sizes", "figures"]
-    assert "gaussian codes are not sparse" in text
+    assert "latent gaussian has no sparse codes" in text
     text, _ = reported(models / "point.safetensors", "digits:test", "--rows", 40)
     assert titles(text) == [*[name for name in whole if name not in ("samples", "units")], "figures"]
     assert "point codes have no distribution to draw new ones from" in text

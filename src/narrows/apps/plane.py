@@ -63,8 +63,8 @@ def plane(z: np.ndarray) -> Plane:
     rows, size = z.shape
     if size < 2 or rows < 2:
         raise InputError(
-            f"a map wants at least two codes of at least two numbers, and here are {rows} of {size}; leave out "
-            f"--plot, or train with --set latent.size=2"
+            f"a map wants at least two codes of at least two numbers, and here are {rows} of {size}; leave it out, or "
+            f"train with --set latent.size=2"
         )
     if size == 2:
         return Plane(z, ("z0", "z1"), f"{rows:,} codes of two numbers")

@@ -52,8 +52,8 @@ def kl_by_unit(subject: ModelSubject) -> Iterator[Figure]:
     nats = subject.figures.kl_by_unit_nats
     if nats is None:
         raise InputError(
-            f"{subject.fitted.model.latent.kind} codes have no divergence that splits over their units; those of "
-            f"preset variational do"
+            f"the divergence of latent {subject.fitted.model.latent.kind} and its prior does not split over units; "
+            f"that of preset variational does"
         )
     order = sorted(range(len(nats)), key=lambda unit: -nats[unit])[:MOST_BARS]
     body = bars(("unit", "nats"), [(f"z{unit}", nats[unit]) for unit in order], "KL of each unit")
@@ -66,8 +66,8 @@ def top_examples(subject: ModelSubject) -> Iterator[Figure]:
     """Show the rows in which each of some units of a sparse code is largest."""
     if not subject.fitted.model.latent.sparse:
         raise InputError(
-            f"{subject.fitted.model.latent.kind} codes are not sparse, so no unit is told by a few rows; those of "
-            f"preset dictionary are"
+            f"latent {subject.fitted.model.latent.kind} has no sparse codes, so that no unit is told by a few rows; "
+            f"preset dictionary has"
         )
     codes, rows = subject.codes.numpy(), subject.rows
     weight = np.square(codes).sum(0)

@@ -47,10 +47,11 @@ def samples(subject: ModelSubject) -> Iterator[Figure]:
 
 def traversals(subject: ModelSubject) -> Iterator[Figure]:
     """Decode the code of a typical row while one unit after the other goes from one end of its range to the other."""
-    model, units = subject.fitted.model, subject.active[:MOST_UNITS]
+    model = subject.fitted.model
     check_moves(model)
     if model.latent.sparse:
         raise InputError("codes are sparse, and a unit of them is told by the rows in which it is largest")
+    units = subject.active[:MOST_UNITS]
     if not units:
         raise InputError("no unit of the code moves with these rows, so there is none to vary")
     middle = int(subject.errors[torch.from_numpy(subject.rows.spread)].argsort()[len(subject.codes) // 2])

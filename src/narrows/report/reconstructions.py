@@ -17,19 +17,21 @@ from narrows.report.markup import Html, table
 from narrows.report.subject import ModelSubject
 
 EACH = 8
+EACH_OF_TABLE = 3
 
 
 def reconstructions(subject: ModelSubject) -> Iterator[Figure]:
     """Show the rows with the least, the middle and the largest error, above what is made of them."""
     order = subject.errors.argsort().tolist()
-    each = min(EACH, len(order))
+    is_image = subject.rows.schema.is_image
+    each = min(EACH if is_image else EACH_OF_TABLE, len(order))
     middle = (len(order) - each) // 2
     groups = {
         "Best": order[:each],
         "Middle": order[middle : middle + each],
         "Worst": order[len(order) - each :][::-1],
     }
-    show = _images if subject.rows.schema.is_image else _rows
+    show = _images if is_image else _rows
     for name, places in groups.items():
         versions = _versions(subject, places)
         says = f"{name}: rows by their error, each as given, and below as rebuilt by {_spoken(versions)}."
@@ -68,7 +70,7 @@ def _images(subject: ModelSubject, places: list[int], versions: Mapping[str, np.
 
 
 def _rows(subject: ModelSubject, places: list[int], versions: Mapping[str, np.ndarray]) -> Html:
-    """The first rows of a table, those columns first in which the model is farthest off."""
+    """Rows of a table in those columns in which the model is farthest off."""
     schema, transform = subject.rows.schema, subject.fitted.model.transform
     with torch.inference_mode():
         given, made = (transform(torch.from_numpy(versions[name])).x for name in ("given", "the model"))
@@ -76,7 +78,7 @@ def _rows(subject: ModelSubject, places: list[int], versions: Mapping[str, np.nd
     columns = off.topk(min(MOST_SHOWN, len(off))).indices.sort().values.tolist()
     lines = [
         (f"row {place}, {name}", *texts_of(schema, rows[i], columns))
-        for i, place in enumerate(places[:3])
+        for i, place in enumerate(places)
         for name, rows in versions.items()
     ]
     return table((f"row{said_of(schema, columns)}", *names_of(schema, columns)), lines, "rows and what is made of them")
