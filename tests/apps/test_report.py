@@ -1,19 +1,26 @@
 """The verb report: one page that needs nothing else, whose figures are those of the other verbs."""
 
 import base64
+import html
 import io
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from narrows import load, read
+from narrows.apps.reading import Reading
 from narrows.cli import run
 from narrows.evaluate import errors
 from narrows.evaluate.reconstruction import row_errors
+from narrows.persist import holds
+from narrows.report.charts import Range
 from narrows.report.markup import escaped, table, tag
 from narrows.tensors import tensor_of
 
@@ -76,7 +83,9 @@ def test_the_page_stands_alone_and_says_what_each_figure_is(models, reported):
     outside = [value for _, held in page.attributes for key, value in held.items() if key in ("src", "href")]
     assert all(value.startswith(("data:image/png;base64,", "#")) for value in outside)
     assert "http" not in re.sub(r"http-equiv", "", text).replace("HTTP", "")
-    assert "@import" not in text
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert not any(word in style for word in ("url(", "@import"))
+    assert "default-src 'none'; img-src data:;" in text
     assert len(set(page.ids())) == len(page.ids())
     assert {value[1:] for value in outside if value.startswith("#")} <= set(page.ids())
     captions = re.findall(r"<figcaption><p>(.+?)</p><div>(.*?)</div></figcaption></figure>", text)
@@ -225,8 +234,53 @@ def test_colours_of_a_map_are_those_of_a_column(models, reported):
 
 
 def test_equal_seeds_give_equal_pages(models, reported):
-    words = (models / "digits.safetensors", "digits:test", "--rows", 30)
+    words = (models / "bits.safetensors", models / "bits.npy", "--rows", 30)
     assert reported(*words)[0] == reported(*words)[0]
+
+
+def commands_in(text: str) -> set[str]:
+    return set(map(html.unescape, re.findall(r"<code>(narrows .*?)</code>", text)))
+
+
+def test_every_command_line_on_the_page_runs(models, flows, here, reported, done):
+    pages = [(models / "bits.safetensors", models / "bits.npy", "--rows", 20, "--seed", 2)]
+    pages += [
+        (flows / file, flows / "t.csv", "--label", "label", "--colour", HOSTILE)
+        for file in ("model.safetensors", "detector.safetensors")
+    ]
+    verbs = set()
+    for words in pages:
+        for command in commands_in(reported(*words)[0]):
+            done(*shlex.split(command)[1:])
+            verbs.add(command.split()[1])
+    assert verbs == {"data", "report", "evaluate", "generate", "embed", "detect"}
+
+
+def test_options_of_reading_are_written_as_they_are_given():
+    reading = Reading(key="a b", ignore=("x", "y"), no_header=True, column=("n=count",), tile=8)
+    words = ("--key", "a b", "--ignore", "x", "--ignore", "y", "--no-header", "--column", "n=count", "--tile", "8")
+    assert reading.words() == words
+    assert Reading().words() == ()
+
+
+def test_a_file_says_what_it_holds(models, flows, here):
+    assert holds(flows / "detector.safetensors", "detector")
+    assert not holds(flows / "model.safetensors", "detector")
+    assert holds(models / "digits.safetensors", "model")
+    (here / "text").write_text("text")
+    assert not any(holds(path, "detector") for path in (here / "text", here / "none", here))
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_round_even_and_within(low, width):
+    axis = Range(low, low + width, 0, 1)
+    ticks = axis.ticks()
+    assert 1 <= len(ticks) <= 6
+    assert all(-1e-6 <= axis.place(tick) <= 1 + 1e-6 for tick in ticks)
+    steps = np.diff(ticks)
+    assert np.allclose(steps, steps[:1])
+    for step in steps[:1]:
+        assert f"{step:.0e}"[0] in "125"
 
 
 def test_refused(models, refused):

@@ -10,7 +10,7 @@ from narrows.apps.plane import plane
 from narrows.errors import InputError
 from narrows.report.cells import first_columns, names_of, said_of, texts_of
 from narrows.report.content import Figure
-from narrows.report.images import row_of, shown, thumbnails
+from narrows.report.images import STRIP_SIDE, row_of, shown, thumbnails
 from narrows.report.map import Thumbnails, draw_map
 from narrows.report.markup import Html, bars, table
 from narrows.report.subject import ModelSubject, counted
@@ -92,7 +92,7 @@ def _tops(subject: ModelSubject, numbers: np.ndarray) -> Html | str:
     first = np.argsort(-numbers, kind="stable")[:EXAMPLES]
     places = rows.spread[first[numbers[first] != 0]]
     if schema.is_image:
-        return row_of(shown(rows.values[places], schema), f"rows {', '.join(map(str, places))}")
+        return row_of(shown(rows.values[places], schema, STRIP_SIDE), f"rows {', '.join(map(str, places))}")
     columns = first_columns(schema, TOLD)
     names = names_of(schema, columns)
     told = (zip(names, texts_of(schema, rows.values[place], columns), strict=True) for place in places[:3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,7 +26,7 @@ def about_data(subject: ModelSubject | DetectorSubject) -> Iterator[Figure]:
     if rows.labels is not None:
         facts.append(("labels, which the model does not see", _labels(rows.labels)))
     facts += [("left out, or kept though it never changes", note) for note in rows.notes]
-    command = f"narrows data {rows.data}"
+    command = shlex.join(["narrows", "data", rows.data, *rows.reading.words()])
     yield Figure(table(("", ""), facts, "what the data are"), "What the data are.", "as named", rows.said, command)
     if schema.is_image:
         yield _images(subject)

@@ -17,7 +17,7 @@ from narrows.inference import decoded
 from narrows.inference import samples as sampled
 from narrows.report.cells import cell_text, first_columns, names_of, said_of, texts_of
 from narrows.report.content import Figure
-from narrows.report.images import gallery, picture, row_of, shown
+from narrows.report.images import STRIP_SIDE, gallery, picture, row_of, shown
 from narrows.report.markup import Html, table
 from narrows.report.subject import ModelSubject, counted
 
@@ -73,7 +73,7 @@ def traversals(subject: ModelSubject) -> Iterator[Figure]:
 
 
 def _strip(subject: ModelSubject, made: Tensor, unit: int) -> Html:
-    return row_of(shown(made.numpy(), subject.rows.schema), f"one row as unit z{unit} rises, {STEPS} steps")
+    return row_of(shown(made.numpy(), subject.rows.schema, STRIP_SIDE), f"one row as unit z{unit} rises, {STEPS} steps")
 
 
 def _moved(subject: ModelSubject, made: Tensor, unit: int) -> str:

@@ -13,7 +13,8 @@ from narrows.data.schema import Schema
 from narrows.pictures import as_pixels
 from narrows.report.markup import Html, tag
 
-LARGEST_SIDE = 96  # pixels: larger images are shown smaller
+LARGEST_SIDE = 64  # pixels: larger images are shown smaller
+STRIP_SIDE = 40  # of images in a strip
 SMALLEST_SHOWN = 56  # pixels on the page: smaller images are shown larger
 THUMBNAIL_SIDE = 28
 ACROSS = 40  # thumbnails side by side
