@@ -156,6 +156,16 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
     return tensors, header
 
 
+def holds(path: Path | str, what: str) -> bool:
+    """Whether a file says that it is a ``what``; not so where it cannot be read, which `read_tensors` explains."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER_KEY], parse_constant=_refuse)
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError):
+        return False
+    return isinstance(header, dict) and header.get("what") == what
+
+
 def fingerprint(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     """SHA-256 over the header and every tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())
