@@ -14,7 +14,7 @@ from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.noise import Noise
 from narrows.parts import Part
-from narrows.values import Batch, Finding
+from narrows.values import Batch, Clock, Finding
 
 
 class Network(Part, axis="network"):
@@ -147,6 +147,9 @@ class Latent(Part, axis="latent"):
 
     def start(self, seen: Tensor) -> None:
         """Take the first weights from training rows (n, x) as the encoder sees them, where it has such weights."""
+
+    def see(self, clock: Clock) -> None:
+        """Take the time of the training before a step, where what a code is depends on it."""
 
     def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
         """p(z), repeated for n examples, where it may be told by the encoder, seen (m, x) -> q(z | x)."""
