@@ -244,6 +244,26 @@ def noise() -> str:
     )
 
 
+FOUND = ("flat-64", "flat-128", "hierarchical-64", "hierarchical-128")
+
+
+def sparse() -> str:
+    pages = {name: recorded(f"sparse_{name}") for name in FOUND if (RESULTS / f"sparse_{name}.json").exists()}
+    if not pages:
+        return "Not measured yet (`python benchmarks/sparse.py`)."
+    rows = []
+    for name, page in pages.items():
+        told = page["figures"]
+        kept = " | ".join(f"{told[key]:.3f}" for key in ("mcc", "f1", "dead_share"))
+        rows.append(f"| {name} | {kept} | {told['seconds']:.0f} |")
+    table = "\n".join(rows)
+    return (
+        f"512 known features in 64 and 128 dimensions found again ({machine(next(iter(pages.values())))}; "
+        f"`python benchmarks/sparse.py`):\n\n"
+        f"| rows | cosine to the features, mean | F1 of which are on | dead | seconds |\n|---|---|---|---|---|\n{table}"
+    )
+
+
 def machine(page: dict[str, Any]) -> str:
     cores = page["machine"]["cores"]
     return f"{cores} core{'s' * (cores != 1)}, {page['machine']['processor']}"
@@ -251,7 +271,7 @@ def machine(page: dict[str, Any]) -> str:
 
 def main() -> None:
     text = README.read_text()
-    for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, compression):
+    for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, sparse, compression):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, _, rest = text.partition(opening)
         try:

@@ -187,10 +187,14 @@ class Model(nn.Module):
 
     def decode(self, z: Tensor) -> Distribution:
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
+        p: Distribution = self.likelihood(self._params(z))
+        return p
+
+    def _params(self, z: Tensor) -> Tensor:
+        """Codes (k, n, ...) -> parameters of the likelihood, (k, n, *param_shape)."""
         with self._matrices():
             params = self.network.decode(z.flatten(0, 1).flatten(1)).to(self.transform.scale.dtype)
-        p: Distribution = self.likelihood(params.view(*z.shape[:2], *self.param_shape))
-        return p
+        return params.view(*z.shape[:2], *self.param_shape)
 
     def terms(
         self, batch: Batch, k: int, noise: Noise, clock: Clock | None = None, *, estimated: bool = False
@@ -204,6 +208,8 @@ class Model(nn.Module):
         # A code that is not drawn has no spread to compare, and would only repeat what it is told.
         if batch.whole is not None and self.latent.random:
             prior, told = self.posterior(batch.seen), batch.whole
+        if self.training:
+            self.latent.see(clock or _END)
         q = self.posterior(told)
         if batch.condition is not None:
             q, prior = self.latent.known(q, prior, batch.condition)
@@ -212,12 +218,24 @@ class Model(nn.Module):
 
     def _scored(self, z: Tensor, batch: Batch, noise: Noise, *, estimated: bool) -> Tensor:
         """log p(x | z) of codes (k, n, ...), or its estimate: (k, n)."""
-        p = self.decode(z)
+        return self._scored_by(self.decode(z), batch, noise, estimated=estimated)
+
+    def _scored_by(self, p: Distribution, batch: Batch, noise: Noise, *, estimated: bool) -> Tensor:
+        """log p(x) under a distribution, or its estimate: (k, n)."""
         if estimated:
             p = self.likelihood.estimated(p, noise)
         with self._matrices() if self.likelihood.matrices else nullcontext():
             score = self.recipe.corruption.score
             return score(p, batch, self._again, noise) if estimated else p.log_prob(batch.x)
+
+    def _told_besides(self, lit: Tensor, z: Tensor, batch: Batch, noise: Noise) -> Tensor:
+        """log p(x | lit) of codes (n, ...), (1, n), whose gradient is of what they tell beside z alone.
+
+        What z tells is a constant, so that the units of z, which have it right by themselves, are not moved.
+        """
+        held = self._params(z.detach()[None])
+        params = held.detach() + self._params(lit[None]) - held
+        return self._scored_by(self.likelihood(params), batch, noise, estimated=True)
 
     def _again(self, seen: Tensor) -> Distribution:
         """p(x | z) of what else might be seen (n, x), for codes that are not drawn: batch (1, n)."""
@@ -250,7 +268,7 @@ class Model(nn.Module):
         surrogate = self.gradient.surrogate(cost, terms, objective)
         revived = self.latent.revived(terms.posterior)
         if revived is not None:
-            surrogate = surrogate - REVIVAL * self._scored(revived[None], batch, noise, estimated=True).mean()
+            surrogate = surrogate - REVIVAL * self._told_besides(revived, terms.posterior.mean, batch, noise).mean()
         with torch.no_grad():
             nats = objective.reported(cost.detach(), terms)
             if self.training:

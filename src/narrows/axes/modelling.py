@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from narrows.errors import InputError
 from narrows.parts import Part
-from narrows.values import Batch, Finding
+from narrows.values import Batch, Clock, Finding
 
 if TYPE_CHECKING:
     from narrows.axes.scoring import Likelihood
@@ -156,6 +156,9 @@ class Latent(Part, axis="latent"):
 
     def start(self, seen: Tensor) -> None:
         """Take the first weights from training rows (n, x) as the encoder sees them, where it has such weights."""
+
+    def see(self, clock: Clock) -> None:
+        """Take the time of the training before a step, where what a code is depends on it."""
 
     def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
         """p(z), repeated for n examples, where it may be told by the encoder, seen (m, x) -> q(z | x)."""
