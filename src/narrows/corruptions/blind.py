@@ -125,10 +125,6 @@ class Recorrupted(_KnownNoise, kind="recorrupted"):
     so that the squared error of the second, told from the first, is on average that of x, but for a constant (Pang et
     al. 2021, theorem 1). ``sigma`` must be that of the noise, and the examples must not be clipped.
 
-    The second is far noisier than the examples. Looked at together with that of -u it is not: what u adds to one score
-    it takes from the other, but for what the network makes of it, which is the divergence of Stein's estimate (see
-    `Sure`). So a step shows the network each example twice and learns more than from two.
-
     Parameters
     ----------
     sigma : float or None
@@ -138,43 +134,21 @@ class Recorrupted(_KnownNoise, kind="recorrupted"):
         How much noise is added, by that which is there.
     raw : bool
         Whether ``sigma`` is in the unit of the raw data instead, such as levels of an image.
-    antithetic : bool
-        Whether -u is looked at as well; for codes that are not drawn.
     """
 
-    def __init__(
-        self, sigma: float | None = 0.3, alpha: float = 0.5, raw: bool = False, antithetic: bool = False
-    ) -> None:
+    def __init__(self, sigma: float | None = 0.3, alpha: float = 0.5, raw: bool = False) -> None:
         super().__init__()
         at_least("corruption.sigma", sigma or 0.0, 0)
         at_least("corruption.alpha", alpha, 0, above=True)
         self.sigma = sigma
         self.alpha = alpha
         self.raw = raw
-        self.antithetic = antithetic
-
-    def refuses_latent(self, latent: Latent) -> str | None:
-        """Codes that are drawn, which would differ between the two looks."""
-        if not (self.antithetic and latent.random):
-            return None
-        return (
-            f"corruption recorrupted looks twice at an example where it is antithetic, and the two {latent.kind} codes "
-            f"would be drawn apart; take corruption.antithetic=false"
-        )
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Add noise to what is seen, and take it from what is scored."""
         drawn = noise.normal(batch.seen.shape, rows=0) * self.level(batch)
         seen, x = batch.seen + self.alpha * drawn, batch.x - drawn / self.alpha
         return dataclasses.replace(batch, seen=seen, x=x)
-
-    def score(self, p: Any, batch: Batch, again: Callable[[Tensor], Distribution], noise: Noise) -> Tensor:
-        """Nats (k, n) of what is scored, or the mean of them and of those of -u."""
-        nats: Tensor = p.log_prob(batch.x)
-        if not self.antithetic:
-            return nats
-        noisy = (batch.seen + self.alpha**2 * batch.x) / (1 + self.alpha**2)
-        return (nats + again(2 * noisy - batch.seen).log_prob(2 * noisy - batch.x)) / 2
 
 
 class Sure(_KnownNoise, kind="sure"):
