@@ -160,7 +160,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Warns
         -----
         ConvergenceWarning
-            If a figure was no longer a number: the weights from before this call are kept.
+            If a figure was no longer a number: the weights from before are kept.
         """
         parameters = self.get_params(deep=False)
         learner: Learner | None = vars(self).get("_learner")
@@ -204,7 +204,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode examples and decode their codes: what `inverse_transform` makes of what `transform` gives."""
-        return self._user(inference.reconstructed(self._model, self._rows(X)))
+        rows = self._rows(X)
+        return self._user(inference.reconstructed(self._model, rows))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Score examples, as in `fit`: the higher, the more an example is as the training data are.
@@ -256,10 +257,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a file of `save` or ``narrows train`` as a fitted estimator with the parameters that made it.
-
-        Raises `InputError` as `narrows.load` does.
-        """
+        """Read a file of `save` or ``narrows train``, with the parameters that made it; raises as `narrows.load`."""
         fitted = persist.load(path)
         made = cls(**parameters_of(fitted))
         made._take(fitted)

@@ -210,7 +210,7 @@ def test_streams_of_rows_are_apart_and_come_back():
 
 # --- Kinds -----------------------------------------------------------------------------------------------------------
 
-SMOOTH = [name for name, kind in kinds("latent").items() if kind.random and not kind.discrete]
+SMOOTH = [name for name, kind in kinds("latent").items() if kind.random and not (kind.discrete or kind.conditional)]
 
 
 def runs_are_finite(example, settings):
