@@ -55,6 +55,7 @@ FLAGS: Mapping[str, tuple[str, ...]] = {
     "settings": ("--set",),
     "first": ("--from",),
     "last": ("--to",),
+    "form": ("--format",),
 }
 ARGUMENTS = ("model", "data", "expression", "file", "name")
 MANY = ("settings", "ignore", "column")

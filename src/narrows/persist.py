@@ -156,6 +156,16 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
     return tensors, header
 
 
+def written_as(path: Path | str) -> str | None:
+    """Return what a file says it is, such as "model"; None where it says nothing of the kind."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            said = json.loads((file.metadata() or {})[HEADER_KEY]).get("what")
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, AttributeError, RecursionError):
+        return None
+    return said if isinstance(said, str) else None
+
+
 def fingerprint(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     """SHA-256 over the header and every tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())

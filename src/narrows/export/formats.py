@@ -1,0 +1,118 @@
+"""The formats that graphs are written in, and what runs the files."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from narrows.errors import InputError
+from narrows.export.graphs import Graph
+from narrows.export.tracing import program_of
+
+ROWS_AT_ONCE = 250
+
+
+class Format(ABC):
+    """A format of graphs.
+
+    Attributes
+    ----------
+    suffix : str
+        Of its files.
+    """
+
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `InputError` where what writes the format is not installed."""
+
+    @abstractmethod
+    def versions(self) -> dict[str, Any]:
+        """Return what else than torch wrote and ran it."""
+
+    @abstractmethod
+    def write(self, graph: Graph, path: Path) -> None:
+        """Write a graph as a file that needs no other."""
+
+    @abstractmethod
+    def run(self, path: Path, graph: Graph) -> Tensor:
+        """Return what the file gives for the sample of a graph."""
+
+
+class Onnx(Format):
+    """Open Neural Network Exchange, by torch's exporter; run by onnxruntime."""
+
+    suffix = ".onnx"
+    opset = 20
+    needs = ("onnx", "onnxscript", "onnxruntime")
+
+    def check(self) -> None:
+        """Look for the exporter's own needs, and for what runs the graphs."""
+        missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        if missing:
+            raise InputError(
+                f"ONNX graphs need {', '.join(missing)}, which is not installed; pip install 'narrows[export]', or "
+                f"take --format torch"
+            )
+
+    def versions(self) -> dict[str, Any]:
+        """Return the set of operations, and the versions of the libraries."""
+        return {"opset": self.opset, **{name: version(name) for name in self.needs}}
+
+    def write(self, graph: Graph, path: Path) -> None:
+        """Write one file, weights and all."""
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of libraries that no graph here needs
+        made = torch.onnx.export(
+            program_of(graph),
+            input_names=[graph.takes.name],
+            output_names=[graph.gives.name],
+            opset_version=self.opset,
+            dynamo=True,
+            verbose=False,
+        )
+        assert made is not None
+        made.save(path)
+
+    def run(self, path: Path, graph: Graph) -> Tensor:
+        """Run it on the processor."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        parts = [session.run(None, {graph.takes.name: rows.numpy()})[0] for rows in graph.sample.split(ROWS_AT_ONCE)]
+        return torch.from_numpy(np.concatenate(parts))
+
+
+class Torch(Format):
+    """``torch.export``: a zip file of a graph in JSON and of weights."""
+
+    suffix = ".pt2"
+
+    def check(self) -> None:
+        """Ask nothing: torch is there."""
+
+    def versions(self) -> dict[str, Any]:
+        """Return nothing: torch does both."""
+        return {}
+
+    def write(self, graph: Graph, path: Path) -> None:
+        """Write one file."""
+        torch.export.save(program_of(graph), path)
+
+    def run(self, path: Path, graph: Graph) -> Tensor:
+        """Read it back, and run it."""
+        module = torch.export.load(path).module()
+        with torch.inference_mode():
+            return torch.cat([module(rows) for rows in graph.sample.split(ROWS_AT_ONCE)])
+
+
+FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "torch": Torch()}
