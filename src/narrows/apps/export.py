@@ -83,7 +83,6 @@ def export(
     codec: bool = False,
     form: Literal["onnx", "torch"] = "onnx",
     false_alarm_rate: float = 0.01,
-    web: bool = False,
     seed: int = 0,
     reading: Reading = Reading(),  # noqa: B008  frozen
 ) -> ExportedCodec | ExportedGraphs:
@@ -104,29 +103,25 @@ def export(
         ONNX graphs, or torch.export's .pt2 files.
     false_alarm_rate : float
         Of a detector: share of normal rows that may be above the threshold in model.json.
-    web : bool
-        Also write index.html, which runs ONNX graphs in a browser.
     seed : int
         Of the rows that are drawn.
     reading : Reading
         How to read the data.
     """
     if codec:
-        return _codec(model, output, data, web)
+        return _codec(model, output, data)
     check_seed(seed)
-    if web and form != "onnx":
-        raise InputError("--web runs ONNX graphs; leave --format torch out, or --web")
 
     from narrows.export import export_graphs
 
     rows = None if data is None else _rows(model, data, reading)
-    made = export_graphs(model, output, form, rows, false_alarm_rate=false_alarm_rate, seed=seed, page=web)
+    made = export_graphs(model, output, form, rows, false_alarm_rate=false_alarm_rate, seed=seed)
     return ExportedGraphs(str(output), sorted(path.name for path in output.iterdir()), made)
 
 
-def _codec(model: Path, output: Path, data: str | None, web: bool) -> ExportedCodec:
-    if data is not None or web:
-        raise InputError("data and --web are for graphs, and --codec was given; leave it out, or them")
+def _codec(model: Path, output: Path, data: str | None) -> ExportedCodec:
+    if data is not None:
+        raise InputError(f"{data} was given to compare graphs on, and --codec writes none; leave one of them out")
     check_target(output, inputs=[model])
 
     from narrows.compression.files import fingerprint, open_compressor, save_codec

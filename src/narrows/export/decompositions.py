@@ -48,6 +48,11 @@ def copysign(size: Tensor, sign: Tensor) -> Tensor:
     return torch.where(sign < 0, -size.abs(), size.abs())
 
 
+def log1p(x: Tensor) -> Tensor:
+    """ln(1 + x), in float64, so that little is lost of a small x."""
+    return (1 + x.double()).log().to(x.dtype)
+
+
 def addcmul(added: Tensor, a: Tensor, b: Tensor, *, value: float = 1.0) -> Tensor:
     """``added`` + a b, rounded once as the processor does it, in float32: a copy of a training row must stay one."""
     exact = added.double() + value * a.double() * b.double()
@@ -69,6 +74,7 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Tensor]] = {
     _aten.softplus.default: softplus,
     _aten.hypot.default: hypot,
     _aten.copysign.Tensor: copysign,
+    _aten.log1p.default: log1p,
     _aten.addcmul.default: addcmul,
     _aten.lgamma.default: lgamma,
 }

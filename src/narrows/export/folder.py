@@ -24,8 +24,6 @@ from narrows.export.source import Source, open_source, plain_tensor
 
 FORMAT = 1
 DESCRIPTION = "model.json"
-EXAMPLE = "example.py"
-PAGE = "index.html"
 BOUNDARY = (
     "Graphs take raw values in their own units; whatever brings them to one scale is inside. In a table a missing cell "
     "is NaN, a cell of a column with categories is the place of its value among them, counted from 0, and their number "
@@ -71,7 +69,6 @@ def export_graphs(
     *,
     false_alarm_rate: float = 0.01,
     seed: int = 0,
-    page: bool = False,
 ) -> list[Exported]:
     """Write the graphs of a model file, each compared with the package; the folder appears whole or not at all.
 
@@ -89,8 +86,6 @@ def export_graphs(
         Of a detector: by which ``model.json`` states the threshold.
     seed : int
         Of the rows drawn.
-    page : bool
-        Whether ``index.html`` is written, which runs ONNX graphs in a browser.
 
     Raises
     ------
@@ -104,9 +99,9 @@ def export_graphs(
         made = [_written(graph, form, beside) for graph in source.graphs(some[: rows_compared(source.schema)])]
         described = json.dumps(description(source, made, form, path), indent=1, allow_nan=False)
         (beside / DESCRIPTION).write_text(described + "\n", encoding="utf-8")
-        for name in [EXAMPLE] * (form == "onnx") + [PAGE] * page:
-            text = importlib.resources.files("narrows.export").joinpath(name).read_text(encoding="utf-8")
-            (beside / name).write_text(text, encoding="utf-8")
+        if FORMATS[form].example:
+            text = importlib.resources.files("narrows.export").joinpath(FORMATS[form].example).read_text("utf-8")
+            (beside / FORMATS[form].example).write_text(text, encoding="utf-8")
     return made
 
 

@@ -28,9 +28,12 @@ class Format(ABC):
     ----------
     suffix : str
         Of its files.
+    example : str
+        The file of this package that shows how they are run, if there is one.
     """
 
     suffix: ClassVar[str]
+    example: ClassVar[str] = ""
 
     @abstractmethod
     def check(self) -> None:
@@ -53,6 +56,7 @@ class Onnx(Format):
     """Open Neural Network Exchange, by torch's exporter; run by onnxruntime."""
 
     suffix = ".onnx"
+    example = "example.py"
     opset = 20
     needs = ("onnx", "onnxscript", "onnxruntime")
 
@@ -71,7 +75,7 @@ class Onnx(Format):
 
     def write(self, graph: Graph, path: Path) -> None:
         """Write one file, weights and all."""
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of libraries that no graph here needs
+        _quiet("torch.onnx")
         made = torch.onnx.export(
             program_of(graph),
             input_names=[graph.takes.name],
@@ -93,7 +97,7 @@ class Onnx(Format):
 
 
 class Torch(Format):
-    """``torch.export``: a zip file of a graph in JSON and of weights."""
+    """``torch.export``: a zip file of a graph in JSON and of weights as they lie in memory, without a pickle."""
 
     suffix = ".pt2"
 
@@ -106,13 +110,21 @@ class Torch(Format):
 
     def write(self, graph: Graph, path: Path) -> None:
         """Write one file."""
-        torch.export.save(program_of(graph), path)
+        program = program_of(graph)
+        program.example_inputs = None  # they would be pickled; the rest is JSON and numbers
+        torch.export.save(program, path)
 
     def run(self, path: Path, graph: Graph) -> Tensor:
         """Read it back, and run it."""
+        _quiet("torch._export")
         module = torch.export.load(path).module()
         with torch.inference_mode():
             return torch.cat([module(rows) for rows in graph.sample.split(ROWS_AT_ONCE)])
+
+
+def _quiet(name: str) -> None:
+    """Let a library keep to itself what it would warn of: no graph here needs it."""
+    logging.getLogger(name).setLevel(logging.ERROR)
 
 
 FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "torch": Torch()}

@@ -62,7 +62,12 @@ class Graph:
 
 
 def rows_of(schema: Schema, values: Tensor) -> Tensor:
-    """Return rows (n, *shape) of values in the user's layout: `Schema.from_user` for tensors of any size."""
+    """Return rows (n, *shape) of values in the user's layout, as the package keeps what it reads.
+
+    `Schema.from_user` for tensors of any size; and numbers that are not whole are rounded to float32, as those of a
+    file are (`narrows.data.matrices.float_matrix`).
+    """
+    values = torch.where(values == values.round(), values, values.float().to(values.dtype))
     if schema.layout == "hw":
         return values.unsqueeze(1)
     return values.movedim(3, 1) if schema.layout == "hwc" else values

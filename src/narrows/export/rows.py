@@ -24,7 +24,7 @@ def drawn_rows(schema: Schema, low: Tensor, high: Tensor, seed: int) -> Tensor:
     Parameters
     ----------
     schema : Schema
-        Of the raw data. Values with a step lie on it; of a mixed table cells are whole where they stand for categories,
+        Of the raw data. Values with a step lie on it. Of a mixed table cells are whole where they stand for categories,
         one of which is none that training rows held, and a twentieth of the cells are missing.
     low, high : Tensor, shape () or (c,)
         Ends of the range of each cell; those that are not finite are replaced.
@@ -38,11 +38,11 @@ def drawn_rows(schema: Schema, low: Tensor, high: Tensor, seed: int) -> Tensor:
     if schema.columns is not None:
         columns = [_cells(column, uniform[:, i], low[i], high[i]) for i, column in enumerate(schema.columns)]
         missing = torch.rand(uniform.shape, generator=generator) < GAPS
-        return torch.stack(columns, 1).masked_fill(missing, torch.nan)
+        return torch.stack(columns, 1).masked_fill(missing, torch.nan).float()
     if not schema.step:
-        return torch.lerp(low.expand_as(uniform), high.expand_as(uniform), uniform)
+        return torch.lerp(low.expand_as(uniform), high.expand_as(uniform), uniform).float()
     steps = (high - low) / schema.step + 1
-    return low + schema.step * (uniform * steps.round()).floor()
+    return (low + schema.step * (uniform * steps.round()).floor()).float()
 
 
 def _cells(column: Column, uniform: Tensor, low: Tensor, high: Tensor) -> Tensor:
