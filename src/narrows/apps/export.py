@@ -63,7 +63,7 @@ class ExportedGraphs:
         """The graphs, and what was written beside them."""
         from narrows.study.tables import Table
 
-        columns = ("graph", "file", "bytes", "rows compared", "largest error", "largest relative error")
+        columns = ("graph", "file", "bytes", "rows compared", "rows apart", "largest error", "largest relative error")
         rows = [(one.name, one.file, one.file_bytes, *dataclasses.astuple(one.compared)) for one in self.graphs]
         others = [(name,) for name in self.files if name not in {one.file for one in self.graphs}]
         return [

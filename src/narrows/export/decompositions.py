@@ -53,6 +53,32 @@ def log1p(x: Tensor) -> Tensor:
     return (1 + x.double()).log().to(x.dtype)
 
 
+def expm1(x: Tensor) -> Tensor:
+    """exp(x) - 1, in float64, so that little is lost of a small x."""
+    return (x.double().exp() - 1).to(x.dtype)
+
+
+def log_sigmoid(x: Tensor) -> Tensor:
+    """-ln(1 + exp(-x)), of which no x is too small."""
+    return -softplus(-x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """X sigmoid(x), in float64: in float32 onnxruntime takes a polynomial of fewer digits."""
+    y = x.double()
+    return (y / (1 + (-y).exp())).to(x.dtype)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent, in float64, as above."""
+    return x.double().tanh().to(x.dtype) if x.dtype == torch.float32 else NotImplemented
+
+
+def addmm(added: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """``added`` + a b, its sums in float64."""
+    return (added.double() + a.double() @ b.double()).to(added.dtype)
+
+
 def addcmul(added: Tensor, a: Tensor, b: Tensor, *, value: float = 1.0) -> Tensor:
     """``added`` + a b, rounded once as the processor does it, in float32: a copy of a training row must stay one."""
     exact = added.double() + value * a.double() * b.double()
@@ -69,12 +95,22 @@ def lgamma(x: Tensor) -> Tensor:
 
 
 _aten = torch.ops.aten
-DECOMPOSITIONS: Mapping[Any, Callable[..., Tensor]] = {
+DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     _aten.searchsorted.Tensor: searchsorted,
     _aten.softplus.default: softplus,
     _aten.hypot.default: hypot,
     _aten.copysign.Tensor: copysign,
     _aten.log1p.default: log1p,
+    _aten.expm1.default: expm1,
+    _aten.log_sigmoid.default: log_sigmoid,
+    _aten.log_sigmoid_forward.default: lambda x: (log_sigmoid(x), x.new_zeros(0)),
     _aten.addcmul.default: addcmul,
     _aten.lgamma.default: lgamma,
+}
+# Of graphs of rows, in which networks are small and errors in the seventh digit are stretched by what follows.
+OF_ROWS: Mapping[Any, Callable[..., Tensor]] = {
+    _aten.silu.default: silu,
+    _aten.tanh.default: tanh,
+    _aten.addmm.default: addmm,
+    _aten.baddbmm.default: addmm,
 }

@@ -90,7 +90,7 @@ def export_graphs(
     Raises
     ------
     InputError
-        If there are no such graphs, or one differs from the package by more than 1e-5 + 1e-5 of a number.
+        If there are no such graphs, or one differs from the package; see `narrows.export.agreement`.
     """
     FORMATS[form].check()
     source = open_source(path, false_alarm_rate)
@@ -109,7 +109,7 @@ def _written(graph: Graph, form: str, folder: Path) -> Exported:
     """Write one graph, run the file, and compare."""
     file = folder / f"{graph.name}{FORMATS[form].suffix}"
     FORMATS[form].write(graph, file)
-    compared = agreement(graph.name, FORMATS[form].run(file, graph), graph.own(graph.sample))
+    compared = agreement(graph.name, FORMATS[form].run(file, graph), graph.own(graph.sample), graph.unit)
     dtype = str(graph.sample.dtype).removeprefix("torch.")
     return Exported(graph.name, file.name, file.stat().st_size, graph.takes, graph.gives, dtype, graph.grain, compared)
 

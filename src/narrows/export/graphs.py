@@ -50,6 +50,8 @@ class Graph:
         What the package itself gives for such input, by the functions that its verbs and estimators call.
     grain : int
         Free sides other than the number of rows are multiples of this.
+    unit : float
+        What an absolute error is measured by: the range of what comes out, where that is pixels, else 1.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Graph:
     sample: Tensor
     own: Callable[[Tensor], Tensor]
     grain: int = 1
+    unit: float = 1.0
 
 
 def rows_of(schema: Schema, values: Tensor) -> Tensor:

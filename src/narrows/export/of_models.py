@@ -97,16 +97,16 @@ def graphs_of_model(model: Model, rows: Tensor) -> list[Graph]:
         return [_denoise(model, model.network, rows)]
     sample = users(schema, rows)
     raw, code = _raw(schema), Port("code", (ROWS, model.latent.size), "mean of q(z | x), or its mode if discrete")
-    found = []
+    found, unit = [], _unit(schema)
     if model.latent.size:
         found.append(Graph("encoder", Encoder(model, rows[:2]), raw, code, sample, _on_rows(codes, model)))
     if model.latent.size and not model.likelihood.sequential:
         mean = Port("mean", raw.shape, "mean of p(x | code), in the units of the data")
         decoder, encoder = Decoder(model), Encoder(model, rows[:2])
         made = codes(model, rows)
-        found.append(Graph("decoder", decoder, code, mean, made, lambda z: users(schema, decoded(model, z))))
+        found.append(Graph("decoder", decoder, code, mean, made, lambda z: users(schema, decoded(model, z)), 1, unit))
         through, own = nn.Sequential(encoder, decoder), _on_rows(reconstructed, model)
-        found.append(Graph("reconstruction", through, raw, mean, sample, lambda x: users(schema, own(x))))
+        found.append(Graph("reconstruction", through, raw, mean, sample, lambda x: users(schema, own(x)), 1, unit))
     score = Port("score", (ROWS,), f"{'lower bound on ' if model.latent.bounds else ''}log p(x), in nats")
     return [*found, Graph("score", Score(model, rows[:2]), raw, score, sample, _on_rows(bounds, model))]
 
@@ -118,6 +118,11 @@ def _on_rows(function: Callable[[Model, Tensor], Tensor], model: Model) -> Calla
 
 def _raw(schema: Schema) -> Port:
     return Port("raw", (ROWS, *schema.user_shape), "values in the units of the data")
+
+
+def _unit(schema: Schema) -> float:
+    """Range of the values of images; 1 for rows, whose cells have each their own."""
+    return schema.high - schema.low if schema.is_image and schema.levels else 1.0
 
 
 def _denoise(model: Model, network: Around, rows: Tensor) -> Graph:
@@ -135,4 +140,4 @@ def _denoise(model: Model, network: Around, rows: Tensor) -> Graph:
         hidden = noisy.isnan() if fills(model) else None
         return users(schema, restored(model, noisy if hidden is None else noisy.nan_to_num(0.0), hidden=hidden))
 
-    return Graph("denoise", Denoise(model), raw, mean, users(schema, whole), own, grain)
+    return Graph("denoise", Denoise(model), raw, mean, users(schema, whole), own, grain, _unit(schema))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.overrides import TorchFunctionMode
 
-from narrows.export.decompositions import DECOMPOSITIONS
+from narrows.export.decompositions import DECOMPOSITIONS, OF_ROWS
 from narrows.export.graphs import ROWS, Graph
 
 TRACED_ROWS = 3  # any number that is neither 0 nor 1, which torch takes for special ones
@@ -38,7 +38,7 @@ def program_of(graph: Graph) -> ExportedProgram:
     sample = graph.sample[:TRACED_ROWS].contiguous()
     with torch.no_grad(), InFull():
         program = torch.export.export(graph.module.eval(), (sample,), dynamic_shapes=(sides,), strict=False)
-        return program.run_decompositions(dict(DECOMPOSITIONS))
+        return program.run_decompositions({**DECOMPOSITIONS, **(OF_ROWS if sample.dtype == torch.float64 else {})})
 
 
 def settle(module: nn.Module) -> None:
