@@ -166,7 +166,10 @@ def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, contami
     np.testing.assert_allclose(made, own, rtol=1e-2)
     said = json.loads(Path("graphs/model.json").read_text())
     marked = np.array([row["anomaly"] == "1" for row in rows])
-    assert ((made > said["alarm"]["threshold"]) == marked).all()
+    # The threshold is the score of a calibration row, which is among these rows: rounding chooses on which side it is.
+    clear = np.abs(own - said["alarm"]["threshold"]) > 1e-4
+    assert clear.sum() >= 998
+    assert ((made > said["alarm"]["threshold"]) == marked)[clear].all()
     assert (said["alarm"]["false_alarm_rate"], said["alarm"]["promised"]) == (0.01, not contaminated)
     assert said["model_sha256"] == hashlib.sha256(Path("d.safetensors").read_bytes()).hexdigest()
     assert [column["categories"] for column in said["columns"]] == [list(one.categories) for one in TABLE.columns]

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 MODEL = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
 
 
-def encoded(cell, column):
+def encoded(cell: str, column: dict) -> float:
     """Return the number that stands for a cell: NaN for a missing one, its place for a category."""
     names = column["categories"]
     if cell in MODEL["missing"]:
@@ -20,7 +20,7 @@ def encoded(cell, column):
     return float(cell) if not names else names.index(cell) if cell in names else len(names)
 
 
-def read(path):
+def read(path: str) -> np.ndarray:
     """Return raw rows, as an array has them or by the names of their columns."""
     if path.endswith(".npy"):
         return np.load(path)

@@ -100,7 +100,7 @@ def _model(path: Path) -> Source:
     model, transform = fitted.model, fitted.model.transform
     low, high = (torch.tensor(end) for end in (fitted.schema.low, fitted.schema.high))
     if fitted.schema.columns is not None:
-        low, high = transform.lowest, transform.highest
+        low, high = fitted.model.transform.lowest, fitted.model.transform.highest  # type: ignore[assignment]
     return Source(
         "model",
         fitted.preset,
