@@ -17,6 +17,7 @@ from pathlib import Path
 from record import ROOT, record
 
 HELP_RUNS = 15
+IMPORT = "import time; began = time.perf_counter(); import narrows; print(time.perf_counter() - began)"
 
 
 def timed(*words: str, folder: Path) -> tuple[float, str]:
@@ -39,6 +40,7 @@ def main() -> None:
         check, _ = timed("make", "check", folder=clone)
         test, tested = timed("make", "test", folder=clone)
         starts = [timed(".venv/bin/narrows", "--help", folder=clone)[0] for _ in range(HELP_RUNS)]
+        imports = [float(timed(".venv/bin/python", "-c", IMPORT, folder=clone)[1]) for _ in range(HELP_RUNS)]
     figures = {
         "install_core_seconds": core,
         "demo_seconds_after_install": demo,
@@ -49,8 +51,9 @@ def main() -> None:
         "tests": tested.strip().splitlines()[-1].strip("= "),
         "help_seconds_median": statistics.median(starts),
         "help_seconds_highest": max(starts),
+        "import_seconds_median": statistics.median(imports),
     }
-    protocol = f"fresh clone and virtual environment; wall seconds; help: {HELP_RUNS} runs"
+    protocol = f"fresh clone and virtual environment; wall seconds; help, import: {HELP_RUNS} runs"
     print(record("fresh_clone", figures, seconds=time.perf_counter() - began, protocol=protocol).read_text())
 
 

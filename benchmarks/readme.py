@@ -233,14 +233,35 @@ def noise() -> str:
         found = {key: told for key, told in page["figures"].items() if isinstance(told, dict) and "psnr_db" in told}
         for key, told in sorted(found.items(), key=lambda pair: -pair[1]["psnr_db"]):
             seconds = f"{told['seconds_an_image']:.2f}" if "seconds_an_image" in told else ""
-            rows.append(f"| {DENOISED[name]} | {key} | {told['psnr_db']:.2f} | {told['ssim']:.3f} | {seconds} |")
-    minutes = ", ".join(f"{page['figures']['minutes']:g}" for page in pages.values())
+            ours = f"{key}, trained for {page['figures']['minutes']:g} min" if key == "narrows" else key
+            rows.append(f"| {DENOISED[name]} | {ours} | {told['psnr_db']:.2f} | {told['ssim']:.3f} | {seconds} |")
     table = "\n".join(rows)
+    machines = "; ".join(dict.fromkeys(machine(page) for page in pages.values()))
     return (
-        f"Mean PSNR in decibels and SSIM of test images, and seconds an image; {minutes} minutes of training "
-        f"({machine(next(iter(pages.values())))};\n`python benchmarks/denoise.py`). BM3D and PCA-Wiener are told the "
+        f"Mean PSNR in decibels and SSIM of test images, and seconds an image ({machines};\n"
+        f"`python benchmarks/denoise.py`). BM3D and PCA-Wiener are told the "
         f"noise, what others let one choose is chosen on training images:\n\n"
         f"| noise | method | PSNR | SSIM | seconds |\n|---|---|---|---|---|\n{table}"
+    )
+
+
+FOUND = ("flat-64", "flat-128", "hierarchical-64", "hierarchical-128")
+
+
+def sparse() -> str:
+    pages = {name: recorded(f"sparse_{name}") for name in FOUND if (RESULTS / f"sparse_{name}.json").exists()}
+    if not pages:
+        return "Not measured yet (`python benchmarks/sparse.py`)."
+    rows = []
+    for name, page in pages.items():
+        told = page["figures"]
+        kept = " | ".join(f"{told[key]:.3f}" for key in ("mcc", "f1", "dead_share"))
+        rows.append(f"| {name} | {kept} | {told['seconds']:.0f} |")
+    table = "\n".join(rows)
+    return (
+        f"512 known features in 64 and 128 dimensions found again ({machine(next(iter(pages.values())))}; "
+        f"`python benchmarks/sparse.py`):\n\n"
+        f"| rows | cosine to the features, mean | F1 of which are on | dead | seconds |\n|---|---|---|---|---|\n{table}"
     )
 
 
@@ -251,7 +272,7 @@ def machine(page: dict[str, Any]) -> str:
 
 def main() -> None:
     text = README.read_text()
-    for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, compression):
+    for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, sparse, compression):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, _, rest = text.partition(opening)
         try:

@@ -175,6 +175,9 @@ def test_one_set_takes_several_settings(given, expected):
         ("generate m -o s.png -n 0", "n was given as 0; it must be at least 1"),
         ("generate m -o s.png -n many", "-n was given as 'many'; it takes a whole number"),
         ("generate m -o s.png --seed -1", "seed was given as -1"),
+        ("report digits -o r.html", "missing argument 'MODELS"),
+        ("report m digits -o r.png", "r.png has the suffix '.png'; a report is .html"),
+        ("report m digits -o r.html --rows -1", "rows was given as -1"),
         ("data --key x", "there are no data to read with these options"),
     ],
 )

@@ -34,6 +34,10 @@ class Baseline:
         """Coordinates of rows (n, ...) along the components: (n, d)."""
         return (x.flatten(1) - self.mean) @ self.components.T
 
+    def rebuilt(self, x: Tensor) -> Tensor:
+        """Rows (n, ...) projected on the components: as near as they come."""
+        return (self.mean + self.codes(x) @ self.components).view_as(x)
+
     def errors(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors a cell of the projection and of the mean alone, each (n,), for rows (n, ...)."""
         centred = x.flatten(1) - self.mean

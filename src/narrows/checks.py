@@ -28,7 +28,7 @@ from narrows.model import Model, Recipe
 from narrows.noise import Noise
 from narrows.parts import Part, kinds, make
 from narrows.sampling import sample
-from narrows.values import Clock, table
+from narrows.values import Clock, Labelled, table
 
 Check = Callable[[], None]
 
@@ -216,7 +216,9 @@ def _adapted(recipe: Recipe, example: Example) -> Model:
 
 def _step(model: Model, example: Example) -> Tensor:
     """Take one step of descent; return the figures before it. Everything must be finite before and after."""
-    surrogate, scores = model.train().loss(example.values, Noise(0), Clock())
+    rows = example.values
+    raw = Labelled(rows, torch.arange(len(rows)) % 2) if model.latent.conditional else rows
+    surrogate, scores = model.train().loss(raw, Noise(0), Clock())
     where = f"on {example.name} with {_named(*map(type, model.recipe.parts().values()))}"
     given = tuple(scores.nats.shape)
     _require(given == (ROWS,), f"a step {where} gives nats of shape {given}, not one figure a row")
@@ -225,7 +227,7 @@ def _step(model: Model, example: Example) -> Tensor:
     gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
     with torch.no_grad():
         torch._foreach_add_(moved, gradients, alpha=-RATE)
-    before, after = table([scores]), table([model.loss(example.values, Noise(0), Clock())[1]])
+    before, after = table([scores]), table([model.loss(raw, Noise(0), Clock())[1]])
     finite = all(bool(tensor.isfinite().all()) for tensor in (before, after, *model.parameters(), *gradients))
     _require(finite, f"a step {where} is not finite")
     _require(any(bool(gradient.any()) for gradient in gradients), f"a step {where} has no gradient")

@@ -43,6 +43,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "denoise": ("denoise", "denoise"),
     "impute": ("impute", "impute"),
     "detect": ("detect", "detect"),
+    "report": ("report", "report"),
     "stream": ("stream", "stream"),
     "study": ("study", "study"),
     "data": ("listing", "data"),
@@ -57,8 +58,8 @@ FLAGS: Mapping[str, tuple[str, ...]] = {
     "last": ("--to",),
     "form": ("--format",),
 }
-ARGUMENTS = ("model", "data", "expression", "file", "name")
-MANY = ("settings", "ignore", "column")
+ARGUMENTS = ("models", "model", "data", "expression", "file", "name")
+MANY = ("models", "settings", "ignore", "column")
 
 # What torch says, in errors of many types, of sizes that no machine has.
 TOO_LARGE = re.compile("(not enough|allocate|out of) memory|calculation overflowed|Overflow when unpacking")
@@ -143,11 +144,12 @@ def application(verbs: Sequence[str]) -> typer.Typer:
 
 
 class _Command(typer.core.TyperCommand):
-    """A command whose help writes an argument as DATA, where typer has ``{DATA}`` and ``DATA <str>``."""
+    """A command whose help writes an argument as DATA, where typer has ``{DATA}``, ``DATA <str>`` or a list of it."""
 
     def get_help(self, ctx: Any) -> str:
         """Return the text, its columns where they were."""
-        return re.sub(r"{(\w+)}", r"\1", super().get_help(ctx)).replace(" <str>", " " * len(" <str>"))
+        text = re.sub(r"{(\w+)}", r"\1", super().get_help(ctx))
+        return re.sub(r" <(str|list\[str\])>", lambda kind: " " * len(kind[0]), text)
 
 
 def _version(version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False) -> None:
@@ -193,7 +195,7 @@ class _Value:
         default, given = self.default, self.default not in (None, ()) and self.default is not False
         kind: Any = bool if self.kind is bool else str | None if default is None else str
         if self.name in MANY:
-            kind, default = list[str], []
+            kind, default = list[str], default if default is inspect.Parameter.empty else []
         elif kind is str and default is not inspect.Parameter.empty:
             default = str(default)
         if self.name in ARGUMENTS:
@@ -213,7 +215,7 @@ class _Value:
             If none does.
         """
         if not isinstance(given, str):
-            return tuple(given) if self.name in MANY else given
+            return tuple(map(get_args(self.kinds[0])[0], given)) if self.name in MANY else given
         if get_origin(self.kind) is Literal:
             if given not in get_args(self.kind):
                 raise unknown(f"value of {self.flags[0]}", given, get_args(self.kind))

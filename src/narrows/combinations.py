@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from narrows.axes import Gradient, Latent, Objective
 from narrows.data.schema import Schema
@@ -17,7 +18,7 @@ AXES = tuple(field.name for field in dataclasses.fields(Recipe))
 # Codes and what is done with them refuse most: what cannot be is seen before the rest is tried.
 SEARCHED = ("latent", "objective", "gradient", "network", "likelihood", "corruption")
 # Values that keep a check short, by the name of the parameter.
-SMALL: dict[str, float] = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4}
+SMALL: dict[str, Any] = {"vectors": 2, "symbols": 2, "dim": 2, "categories": 3, "entries": 4, "labels": ("a", "b")}
 SMALL |= {"size": 4, "channels": 4, "width": 8, "hidden": 8, "reach": 1, "window": 2.0, "threshold": 0.5}
 # Settings that change what a kind does; each flag is turned over as well.
 CHANGES = {"samples": 2, "components": 2, "steps": 2, "told": 0, "baseline": "learned"}

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 from torch import Tensor
 
 from narrows import inference, persist
+from narrows.data.classes import class_name
 from narrows.errors import InputError, at_least
 from narrows.examples import first_examples, further_examples, take_names
 from narrows.fit import fit as train_on
@@ -119,8 +120,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X : array or frame, shape (n, columns), (n, height, width) or (n, height, width, channels); or narrows.Dataset
             At least two examples. Columns of a frame (pandas, polars, Arrow) may hold numbers, text and gaps; dates,
             ids and constants are left out, with a warning. An array has no gaps.
-        y : None
-            Ignored.
+        y : array, shape (n,), optional
+            Labels, for presets that learn classes (those of a `narrows.Dataset` unless given); others ignore them.
 
         Raises
         ------
@@ -135,7 +136,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         parameters = self.get_params(deep=False)
         plan, settings = plan_from(parameters, self._seed()), settings_from(parameters)
         data = first_examples(self, X, self.values)
-        self._take(train_on(data.values, data.schema, self.preset, settings, plan))
+        labels = data.labels if y is None else np.asarray(y)
+        self._take(train_on(data.values, data.schema, self.preset, settings, plan, labels=labels))
         for finding in self.findings_:
             if finding.name == "not a number":
                 warnings.warn(str(finding), ConvergenceWarning, stacklevel=2)
@@ -202,8 +204,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode examples and decode their codes: what `inverse_transform` makes of what `transform` gives."""
-        rows = self._rows(X)
-        return self._user(inference.reconstructed(self._model, rows))
+        return self._user(inference.reconstructed(self._model, self._rows(X)))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Score examples, as in `fit`: the higher, the more an example is as the training data are.
@@ -221,7 +222,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Mean of `score_samples`; compare it between models of one kind of code and one likelihood."""
         return float(self.score_samples(X).mean())
 
-    def sample(self, n_samples: int = 1, *, draw: bool = False) -> np.ndarray:
+    def sample(self, n_samples: int = 1, *, draw: bool = False, label: Any = None) -> np.ndarray:
         """Make new examples: codes from the prior, decoded.
 
         Parameters
@@ -230,6 +231,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             How many.
         draw : bool
             Draw each from p(x | z), instead of taking its mean.
+        label : object, optional
+            Make examples of the class that labels call so.
 
         Returns
         -------
@@ -239,11 +242,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         InputError
-            If the codes have no prior to draw from.
+            If the codes have no prior to draw from, or not of such a class.
         """
         check_is_fitted(self, "fitted_")
         at_least("n_samples", n_samples, 1)
-        return self._user(inference.samples(self.fitted_.model, n_samples, self._seed(), draw=draw))
+        name = None if label is None else class_name(label)
+        return self._user(inference.samples(self.fitted_.model, n_samples, self._seed(), draw=draw, label=name))
 
     def save(self, path: Path | str) -> None:
         """Write the model as one safetensors file, which the command line and `load` read."""

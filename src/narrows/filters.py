@@ -16,7 +16,7 @@ from narrows.checkpoint import Best, save_checkpoint
 from narrows.doctor import broken
 from narrows.records import plain
 from narrows.train import Run, held_out
-from narrows.values import Finding, Progress
+from narrows.values import Finding, Labelled, Progress
 
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
 
@@ -36,7 +36,7 @@ def guarded(run: Run, progress: Iterator[Progress], report: Callable[[Finding], 
         yield now
 
 
-def validated(run: Run, progress: Iterator[Progress], values: Tensor) -> Iterator[Progress]:
+def validated(run: Run, progress: Iterator[Progress], values: Tensor | Labelled) -> Iterator[Progress]:
     """Add the held-out figures at the end of each epoch, and at the end."""
     for now in progress:
         if now.epoch_ended or now.share >= 1.0:

@@ -14,9 +14,11 @@ from torch import Tensor
 
 import narrows
 from narrows import filters
+from narrows.axes import Latent
 from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
 from narrows.checkpoint import Best, load_checkpoint
 from narrows.data.batches import Batches
+from narrows.data.classes import classes_of
 from narrows.data.division import check_rows, divided
 from narrows.data.filed import Filed
 from narrows.data.mixed import MixedTransform
@@ -24,15 +26,16 @@ from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.doctor import examine
 from narrows.errors import InputError
-from narrows.model import Model
+from narrows.model import Model, Recipe
 from narrows.noise import Noise
 from narrows.optimizers import make_optimizer, make_schedule, range_test
 from narrows.persist import Fitted
 from narrows.plan import Plan
 from narrows.presets import choose
 from narrows.records import plain
+from narrows.tensors import data_fingerprint
 from narrows.train import Run, held_out, precision_for, train
-from narrows.values import Clock, Finding, Progress
+from narrows.values import Clock, Finding, Labelled, Progress, apart
 
 USUAL_STEPS = 6000
 USUAL_EPOCHS = (10, 300)
@@ -54,6 +57,7 @@ def fit(
     plan: Plan | None = None,
     watch: Watch = iter,
     noisy: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> Fitted:
     """Train a preset on rows.
 
@@ -73,6 +77,8 @@ def fit(
         A last filter over the progress, such as a progress bar.
     noisy : array, shape (n, x), optional
         What is seen of each row, for corruption own.
+    labels : array, shape (n,), optional
+        The class of each row, numbers or text; a latent that knows no classes leaves them alone.
 
     Returns
     -------
@@ -86,16 +92,20 @@ def fit(
     """
     plan = plan or Plan()
     check_rows(values)
-    model = new_model(schema, preset, settings, plan)
+    recipe = _recipe(schema, preset, settings, plan)
+    classes, condition = _classes(recipe.latent, labels, len(values))
+    model = _model(dataclasses.replace(recipe, latent=recipe.latent.of(classes)), schema, plan)
     _check_noisy(values, noisy, model)
-    training, validation, fingerprint = divided(values, noisy, plan, model.device)
+    training, validation, fingerprint = divided(values, noisy, condition, plan, model.device)
+    if condition is not None:
+        model.latent.weigh(condition)
     model.objective.adapt(len(training))
     if not plan.online:
         model.adapt(training.chunks(ROWS_AT_ONCE))
         model.start(torch.cat(list(training.chunks(ROWS_AT_ONCE, max(1, len(training) // START_ROWS)))))
     run = _run(model, training, plan)
     best, history, findings = Best(), list[Progress](), list[Finding]()
-    identity = _identity(plan, model, fingerprint)
+    identity = _identity(plan, model, fingerprint, condition)
     progress = _overseen(run, plan, validation, best, history, findings.append, identity)
     for _ in watch(progress):
         pass
@@ -106,7 +116,7 @@ def fit(
     trained.matrix_dtype = None
     trained.requires_grad_(True)
     trained.zero_grad()
-    clean = validation[:, : schema.shape[0]]
+    clean = apart(validation)[0][:, : schema.shape[0]]
     findings += examine(trained, clean if len(clean) else next(training.chunks(EXAMINED_ROWS)))
     record = {
         "plan": identity,
@@ -128,11 +138,19 @@ def new_model(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str
     InputError
         If the plan, the preset or the settings cannot be used, or not on such data.
     """
+    return _model(_recipe(schema, preset, settings, plan), schema, plan)
+
+
+def _recipe(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str, Any], plan: Plan) -> Recipe:
+    """The recipe of a preset for data that the plan may make binary."""
     plan.check()
     if plan.binarize != "none" and schema.step == 0:
         raise InputError(f"only levels can be binarised, and the data are {schema.describe()}; leave out binarize")
     modelled = Transform(schema, grid=True, binarize=plan.binarize).modelled
-    recipe = choose(preset, modelled, settings)
+    return choose(preset, modelled, settings)
+
+
+def _model(recipe: Recipe, schema: Schema, plan: Plan) -> Model:
     return Model(recipe, schema, binarize=plan.binarize, seed=plan.seed).to(_device(plan.device))
 
 
@@ -164,7 +182,7 @@ def _run(model: Model, batches: Batches, plan: Plan) -> Run:
 def _overseen(
     run: Run,
     plan: Plan,
-    validation: Tensor,
+    validation: Tensor | Labelled,
     best: Best,
     history: list[Progress],
     report: Callable[[Finding], None],
@@ -198,13 +216,20 @@ def _rate(model: Model, batches: Batches, plan: Plan) -> float | None:
     def surrogate(candidate: Model) -> Tensor:
         raw = next(rows)
         if plan.online:
-            candidate.transform.update(raw)
+            candidate.transform.update(apart(raw)[0])
         return candidate.train().loss(raw, noise, clock)[0] / cells
 
     def figure(candidate: Model) -> float:
         return held_out(candidate, probe).nats / cells
 
     return range_test(model, plan.optimizer, surrogate, figure)
+
+
+def _classes(latent: Latent, labels: np.ndarray | None, rows: int) -> tuple[tuple[str, ...], Tensor | None]:
+    """Names of the classes, and that of each row, where the latent is to learn them."""
+    if labels is None or not latent.conditional:
+        return (), None
+    return classes_of(labels, rows, "take preset variational, which asks for no labels")
 
 
 def _check_noisy(values: np.ndarray | Filed, noisy: np.ndarray | None, model: Model) -> None:
@@ -239,10 +264,12 @@ def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
         return fit_baseline(chunks, 0 if model.latent.whole else model.latent.size)
 
 
-def _identity(plan: Plan, model: Model, fingerprint: str) -> dict[str, Any]:
+def _identity(plan: Plan, model: Model, fingerprint: str, condition: Tensor | None) -> dict[str, Any]:
     """What must be equal for a checkpoint to continue."""
     where = ("checkpoint", "resume", "log")
     fields = {name: value for name, value in dataclasses.asdict(plan).items() if name not in where}
+    if condition is not None:
+        fields["labels"] = data_fingerprint(condition)
     facts = {"parts": model.recipe.spec(), "schema": model.schema.to_json(), "data": fingerprint}
     return plain({**fields, **facts, "threads": torch.get_num_threads()})
 

@@ -22,7 +22,7 @@ from narrows.noise import Noise
 from narrows.parts import Part, make
 from narrows.plan import Binarize
 from narrows.sampling import sample
-from narrows.values import Batch, Clock, Scores, Terms
+from narrows.values import Batch, Clock, Labelled, Scores, Terms, apart
 
 REVIVAL = 1 / 32  # weight of what dead units would tell (Gao et al. 2024, appendix A.2)
 # Importing a module of parts enters its kinds in the registry.
@@ -159,10 +159,16 @@ class Model(nn.Module):
         batch: Batch = self.transform(raw, noise)
         return batch
 
-    def _pair(self, raw: Tensor, noise: Noise) -> Batch:
-        """Raw rows, or pairs of them -> the batch; of pairs, what is seen is the second's."""
+    def _taught(self, raw: Tensor | Labelled, noise: Noise) -> Batch:
+        """Raw rows of training, or pairs of them -> the batch; of pairs, what is seen is the second's."""
+        raw, condition = apart(raw)
+        if condition is None and self.latent.conditional:
+            raise InputError(
+                f"latent {self.latent.kind} learns from rows with labels, and these have none; give a label for each "
+                f"row, or take latent=gaussian"
+            )
         rows, *own = raw.split(self.schema.shape[0], 1) if self.recipe.corruption.own else (raw,)
-        batch = self.batch(rows, noise)
+        batch = dataclasses.replace(self.batch(rows, noise), condition=condition)
         return dataclasses.replace(batch, seen=self.batch(own[0], noise).seen) if own else batch
 
     def posterior(self, seen: Tensor) -> Distribution:
@@ -181,10 +187,14 @@ class Model(nn.Module):
 
     def decode(self, z: Tensor) -> Distribution:
         """Codes (k, n, ...) -> p(x | z), batch (k, n), in the likelihood's unit."""
+        p: Distribution = self.likelihood(self._params(z))
+        return p
+
+    def _params(self, z: Tensor) -> Tensor:
+        """Codes (k, n, ...) -> parameters of the likelihood, (k, n, *param_shape)."""
         with self._matrices():
             params = self.network.decode(z.flatten(0, 1).flatten(1)).to(self.transform.scale.dtype)
-        p: Distribution = self.likelihood(params.view(*z.shape[:2], *self.param_shape))
-        return p
+        return params.view(*z.shape[:2], *self.param_shape)
 
     def terms(
         self, batch: Batch, k: int, noise: Noise, clock: Clock | None = None, *, estimated: bool = False
@@ -198,30 +208,47 @@ class Model(nn.Module):
         # A code that is not drawn has no spread to compare, and would only repeat what it is told.
         if batch.whole is not None and self.latent.random:
             prior, told = self.posterior(batch.seen), batch.whole
+        if self.training:
+            self.latent.see(clock or _END)
         q = self.posterior(told)
+        if batch.condition is not None:
+            q, prior = self.latent.known(q, prior, batch.condition)
         z, scoring = self.gradient.draw(q, k, noise, clock or _END) if self.training else (sample(q, k, noise), q)
         return Terms(self._scored(z, batch, noise, estimated=estimated), z, scoring, prior, told)
 
     def _scored(self, z: Tensor, batch: Batch, noise: Noise, *, estimated: bool) -> Tensor:
         """log p(x | z) of codes (k, n, ...), or its estimate: (k, n)."""
-        p = self.decode(z)
+        return self._scored_by(self.decode(z), batch, noise, estimated=estimated)
+
+    def _scored_by(self, p: Distribution, batch: Batch, noise: Noise, *, estimated: bool) -> Tensor:
+        """log p(x) under a distribution, or its estimate: (k, n)."""
         if estimated:
             p = self.likelihood.estimated(p, noise)
         with self._matrices() if self.likelihood.matrices else nullcontext():
             score = self.recipe.corruption.score
             return score(p, batch, self._again, noise) if estimated else p.log_prob(batch.x)
 
+    def _told_besides(self, lit: Tensor, z: Tensor, batch: Batch, noise: Noise) -> Tensor:
+        """log p(x | lit) of codes (n, ...), (1, n), whose gradient is of what they tell beside z alone.
+
+        What z tells is a constant, so that the units of z, which have it right by themselves, are not moved.
+        """
+        held = self._params(z.detach()[None])
+        params = held.detach() + self._params(lit[None]) - held
+        return self._scored_by(self.likelihood(params), batch, noise, estimated=True)
+
     def _again(self, seen: Tensor) -> Distribution:
         """p(x | z) of what else might be seen (n, x), for codes that are not drawn: batch (1, n)."""
         return self.decode(self.posterior(seen).mean[None])
 
-    def loss(self, raw: Tensor, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
+    def loss(self, raw: Tensor | Labelled, noise: Noise, clock: Clock) -> tuple[Tensor, Scores]:
         """One training step's surrogate, and the scores that are reported.
 
         Parameters
         ----------
-        raw : Tensor, shape (n, x)
-            Raw rows, or pairs of them, (n, 2 x[0], ...), of which the second halves are seen.
+        raw : Tensor, shape (n, x), or Labelled
+            Raw rows, or pairs of them, (n, 2 x[0], ...), of which the second halves are seen; with their classes where
+            the latent knows classes.
         noise : Noise
             For what is drawn.
         clock : Clock
@@ -235,13 +262,13 @@ class Model(nn.Module):
             Of each example, with every schedule at its end, detached.
         """
         objective = self.objective
-        batch = self.recipe.corruption(self._pair(raw, noise), noise)
+        batch = self.recipe.corruption(self._taught(raw, noise), noise)
         terms = self.terms(batch, objective.samples, noise, clock, estimated=True)
         cost = objective.cost(terms, clock)
         surrogate = self.gradient.surrogate(cost, terms, objective)
         revived = self.latent.revived(terms.posterior)
         if revived is not None:
-            surrogate = surrogate - REVIVAL * self._scored(revived[None], batch, noise, estimated=True).mean()
+            surrogate = surrogate - REVIVAL * self._told_besides(revived, terms.posterior.mean, batch, noise).mean()
         with torch.no_grad():
             nats = objective.reported(cost.detach(), terms)
             if self.training:

@@ -156,14 +156,14 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
     return tensors, header
 
 
-def written_as(path: Path | str) -> str | None:
-    """Return what a file says it is, such as "model"; None where it says nothing of the kind."""
+def holds(path: Path | str, what: str) -> bool:
+    """Whether a file says that it is a ``what``; not so where it cannot be read, which `read_tensors` explains."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            said = json.loads((file.metadata() or {})[HEADER_KEY]).get("what")
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError, AttributeError, RecursionError):
-        return None
-    return said if isinstance(said, str) else None
+            header = json.loads((file.metadata() or {})[HEADER_KEY], parse_constant=_refuse)
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError):
+        return False
+    return isinstance(header, dict) and header.get("what") == what
 
 
 def fingerprint(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:

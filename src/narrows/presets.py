@@ -137,11 +137,13 @@ PRESETS: Mapping[str, Preset] = {
             "iwae",
             "a tighter bound on log p(x) than the variational one, for k times the decoder's work",
             "Burda et al. 2016; Tucker et al. 2019",
-            {
-                "latent": "gaussian",
-                "objective": {"kind": "iwae", "samples": 5},
-                "gradient": "doubly-reparameterised",
-            },
+            {"latent": "gaussian", "objective": {"kind": "iwae", "samples": 5}, "gradient": "doubly-reparameterised"},
+        ),
+        Preset(
+            "conditional",
+            "new examples of a class that is chosen, where rows come with labels; codes that need not tell the class",
+            "Kingma et al. 2014",
+            {"latent": "conditional"},
         ),
         Preset(
             "vq",

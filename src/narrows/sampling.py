@@ -103,7 +103,7 @@ def _(q: Mixture, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 
 @draw.register
 def _(q: Chain, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    return q.walk(lambda level, size: level.placed(noise.normal((*shape[:-1], size), rows=rows)))
+    return q.walk(lambda level, size: draw(level, (*shape[:-1], size), rows, noise))
 
 
 @draw.register

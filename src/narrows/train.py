@@ -15,7 +15,7 @@ from narrows.model import Model
 from narrows.noise import Noise
 from narrows.optimizers import Average, Constant, set_rate
 from narrows.tensors import under
-from narrows.values import Clock, Figures, Progress, Scores, table
+from narrows.values import Clock, Figures, Labelled, Progress, Scores, apart, table
 
 INTERVAL_STEPS = 50
 INTERVAL_CELLS = 2e7
@@ -97,10 +97,10 @@ class Run:
         kept: Model = self.average.model  # type: ignore[assignment]
         return kept
 
-    def update(self, raw: Tensor) -> Scores:
+    def update(self, raw: Tensor | Labelled) -> Scores:
         """Take one step on a batch of raw rows; return their scores."""
         if self.running:
-            self.model.transform.update(raw)
+            self.model.transform.update(apart(raw)[0])
         self.clock.set(self.step, self.share)
         set_rate(self.optimizer, self.rate)
         self.optimizer.zero_grad(set_to_none=True)
@@ -112,7 +112,7 @@ class Run:
             self.average.update(self.step)
         return scores
 
-    def interval(self, batches: Iterator[Tensor]) -> Progress:
+    def interval(self, batches: Iterator[Tensor | Labelled]) -> Progress:
         """Take the steps of one interval; only here are figures brought to the host."""
         began, seconds = time.perf_counter(), self.seconds
         self.model.train()
@@ -199,14 +199,14 @@ def train(run: Run) -> Iterator[Progress]:
 
 
 @torch.no_grad()
-def held_out(model: Model, values: Tensor) -> Figures:
+def held_out(model: Model, values: Tensor | Labelled) -> Figures:
     """The training figures on rows that were not trained on: same objective, same scale, same kind of corruption.
 
     Parameters
     ----------
     model : Model
         In any mode; it is put back.
-    values : Tensor, shape (n, x)
+    values : Tensor, shape (n, x), or Labelled
         Raw rows. The draws are seeded, so equal weights give equal figures.
     """
     mode = model.training

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,6 +52,8 @@ class Batch:
         Which cells alone are scored.
     scale : Scale, optional
         Where raw values lie in what is seen; of a mixed table, whose columns have each their own, there is none.
+    condition : Tensor, shape (n,), optional
+        The class of each example, where it is known.
     """
 
     x: Tensor
@@ -61,12 +63,42 @@ class Batch:
     whole: Tensor | None = None
     scored: Tensor | None = None
     scale: Scale | None = None
+    condition: Tensor | None = None
 
     def hide(self, hidden: Tensor) -> Batch:
         """Hide cells, a mask (n, x), from the encoder: they become 0, the mean; in a mixed table they are missing."""
         if self.owner is None or self.blank is None:
             return dataclasses.replace(self, seen=self.seen.masked_fill(hidden, 0.0))
         return dataclasses.replace(self, seen=torch.where(hidden[:, self.owner], self.blank, self.seen))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Raw rows, and the class that each is of.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (n, x)
+        As a model takes them without classes.
+    condition : Tensor, shape (n,)
+        Places of the classes among those that the latent knows.
+    """
+
+    rows: Tensor
+    condition: Tensor
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    def split(self, size: int) -> Iterator[Labelled]:
+        """All rows in order, so many at once."""
+        return map(Labelled, self.rows.split(size), self.condition.split(size))
+
+
+def apart(raw: Tensor | Labelled) -> tuple[Tensor, Tensor | None]:
+    """Raw rows, and the class of each where it is known."""
+    return (raw.rows, raw.condition) if isinstance(raw, Labelled) else (raw, None)
 
 
 @dataclass(frozen=True)

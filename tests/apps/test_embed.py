@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from narrows import load, read
+from narrows.apps import colouring
 from narrows.apps import embed as app
 from narrows.apps.embed import Checked, Embedded, embed
+from narrows.apps.plane import classes
 from narrows.evaluate import check_codes, components
 from narrows.records import CodeCheck, Kept
 
@@ -79,7 +81,7 @@ def test_a_category_of_the_model_colours_by_its_names(here, done):
     done("train", "mixed.csv", "-o", "m.safetensors", "--epochs", 1, "--set", "network.width=8", "latent.size=2")
     (here / "mixed.csv").write_text("n,x,hue\n" + rows.replace("green", "pink"))
     dataset = read("mixed.csv", schema=load("m.safetensors").schema)
-    assert app._column(dataset, "hue").tolist() == [{"green": "(another)"}.get(cell, cell) for cell in cells]
+    assert colouring.column(dataset, "hue").tolist() == [{"green": "(another)"}.get(cell, cell) for cell in cells]
 
 
 def test_points_of_two_numbers_are_drawn_as_they_are():
@@ -91,13 +93,13 @@ def test_points_of_two_numbers_are_drawn_as_they_are():
 
 
 def test_classes_have_a_legend_and_the_rarest_of_many_are_one():
-    names, places, others = maps._named(np.array(["b", "a", "b", "", "c"]))
-    assert (names, places.tolist(), others) == (["a", "b", "c"], [1, 0, 1, -1, 2], "none")
+    found = classes(np.array(["b", "a", "b", "", "c"]))
+    assert (found.names, found.places.tolist(), found.others) == (["a", "b", "c"], [1, 0, 1, -1, 2], "none")
     many = np.repeat(np.arange(30.0), np.arange(30) + 1)
-    names, places, others = maps._named(many)
-    assert names == [str(i) for i in range(12, 30)]
-    assert ((places == -1) == (many < 12)).all()
-    assert others == "12 others"
+    found = classes(many)
+    assert found.names == [str(i) for i in range(12, 30)]
+    assert ((found.places == -1) == (many < 12)).all()
+    assert found.others == "12 others"
     figure, _ = maps.draw_map(
         np.random.default_rng(0).normal(size=(len(many), 2)), "what", many.astype(int).astype(str)
     )

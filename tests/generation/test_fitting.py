@@ -12,11 +12,11 @@ from scipy import stats
 from sklearn.mixture import GaussianMixture
 
 from narrows import load, read
+from narrows.data.classes import class_name
 from narrows.distributions import FullNormal
 from narrows.errors import InputError
 from narrows.evaluate import distortion_and_rate
 from narrows.generation import fit_prior
-from narrows.generation.classes import class_name
 from narrows.generation.densities import fit_parts, scale_of
 from narrows.inference import codes, samples
 from narrows.persist import save

@@ -104,6 +104,44 @@ class TestBatchTopK:
         assert float((together > 0).sum(1).float().mean()) == pytest.approx(3, rel=0.1)
 
 
+class TestAnneal:
+    """Of 48 units 3 a row are kept in the end, and 12 at first."""
+
+    @pytest.mark.parametrize(("progress", "kept"), [(0.0, 12), (0.2, 6), (0.4, 3), (1.0, 3)])
+    def test_training_begins_with_more_and_comes_down_to_k(self, progress, kept):
+        latent, clock, h = BatchTopK(48, 3, anneal=0.4).train(), Clock(), sample_h(50, 48)
+        clock.set(0, progress)
+        latent.see(clock)
+        assert int((latent.posterior(h).mean != 0).sum()) == kept * 50
+
+    def test_what_is_kept_in_use_is_k_at_any_time(self):
+        """So that held-out figures of different times compare, and the best weights are not the first ones."""
+        latent, clock = BatchTopK(48, 3).train(), Clock()
+        latent.see(clock)
+        for seed in range(200):
+            latent.posterior(sample_h(64, 48, seed))
+        kept = (latent.eval().posterior(sample_h(500, 48, 1000)).mean > 0).sum(1).float().mean()
+        assert float(kept) == pytest.approx(3, rel=0.1)
+
+    def test_no_more_are_kept_than_there_are(self):
+        latent = BatchTopK(6, 3).train()
+        latent.see(Clock())
+        assert int((latent.posterior(sample_h(20, 6).abs()).mean != 0).sum()) == 6 * 20
+
+    @pytest.mark.parametrize("anneal", [-0.1, 1.1])
+    def test_a_share_is_one(self, anneal):
+        with pytest.raises(InputError, match=r"latent\.anneal was given as"):
+            BatchTopK(6, 3, anneal=anneal)
+
+    def test_training_tells_the_time(self):
+        x, clock = sample_h(16, 6), Clock()
+        model = dictionary(x, "latent.size=12", "latent.k=2")
+        for progress, kept in ((0.0, 8), (1.0, 2)):
+            clock.set(0, progress)
+            model.loss(x, Noise(0), clock)
+            assert model.latent.now == kept
+
+
 class TestJumpRelu:
     def test_the_gradients_are_those_of_the_window(self):
         latent, h = JumpRelu(5, 2, window=0.8).double().train(), sample_h(40, 5).double().requires_grad_()
@@ -187,7 +225,7 @@ class TestRevival:
         assert latent.idle.tolist() == [0, 16, 16]
 
     def test_its_gradient_is_that_of_the_auxiliary_loss(self):
-        """Of REVIVAL / 2 sigma^2 |e - z_0 a_0|^2, e what the other units leave: closed form for direction and bias."""
+        """Of REVIVAL / 2 sigma^2 |e - z_0 a_0|^2, e what the other units leave: closed form, and of nothing else."""
         x = sample_h(32, 6)
         model = dictionary(x, "network.steps=0", "network.tied=false", "latent=top-k", "latent.signed=false",
                            "latent.size=4", "latent.k=1", "latent.dead_after=1")  # fmt: skip
@@ -195,13 +233,14 @@ class TestRevival:
         with torch.no_grad():
             network.lift[0] = -1.0  # seldom the largest, yet positive at times
             network.lift[1:] += 3.0
-        grads = []
+        grads, others = [], []
         for dead in (False, True):
             model.zero_grad()
             model.latent.idle.fill_(0)
             model.latent.idle[0] = 10 if dead else -1000
             model.loss(x, Noise(0), Clock())[0].backward()
             grads.append(network.directions.grad[0].clone())
+            others.append([network.directions.grad[1:].clone(), network.weight.grad[1:].clone()])
         h = network.encode(batch.seen).detach()
         z = model.latent.posterior(h).mean
         assert not z[:, 0].any()
@@ -212,6 +251,7 @@ class TestRevival:
         full = -(REVIVAL / 0.25) * (said[:, None] * left).mean(0)
         expected = full - (full @ atom) * atom  # the norm of an atom is held
         torch.testing.assert_close(grads[1] - grads[0], expected / network.directions[0].norm().detach())
+        torch.testing.assert_close(*others)
 
     def test_no_figure_tells_of_it(self):
         x = sample_h(32, 6)

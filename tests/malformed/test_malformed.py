@@ -22,6 +22,7 @@ from inputs import GROUPS, table
 from inputs.case import Case, figures
 from inputs.models import DETECTOR, IMPUTER
 from inputs.rows import as_csv, flows, new
+from inputs.sparse import DICTIONARY, SMALL, numbers
 from narrows import AnomalyDetector, read
 from narrows.cli import run
 from narrows.data import limits
@@ -34,20 +35,36 @@ VERBS = {
     "train": lambda file, sound: ("train", file, "--preset", FAST, "-o", "out.safetensors"),
     "detect": lambda file, sound: ("detect", sound / DETECTOR, file, "-o", "out.csv"),
     "impute": lambda file, sound: ("impute", sound / IMPUTER, file, "-o", "out.csv"),
+    "dictionary": lambda file, sound: (
+        "train",
+        file,
+        "--preset",
+        "dictionary",
+        "--epochs",
+        "1",
+        "-o",
+        "out.safetensors",
+    ),
+    "codes": lambda file, sound: ("embed", sound / DICTIONARY, file, "--sparse", "-o", "codes.npz"),
+    "dense": lambda file, sound: ("embed", sound / IMPUTER, file, "--sparse", "-o", "codes.npz"),
     "detector": lambda file, sound: ("detect", file, sound / "new.csv", "-o", "out.csv"),
     "imputer": lambda file, sound: ("impute", file, sound / "new.csv", "-o", "out.csv"),
+    "report": lambda file, sound: ("report", file, sound / "new.csv", "-o", "out.html"),
+    "report of rows": lambda file, sound: ("report", sound / DETECTOR, file, "-o", "out.html"),
 }
 
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory) -> Path:
-    """A folder of sound rows, two models, and the scores of the rows."""
+    """A folder of sound rows, three models, and the scores of the rows."""
     folder = tmp_path_factory.mktemp("sound")
     (folder / "flows.csv").write_text(as_csv(flows(1200, 0)))
     (folder / "new.csv").write_text(as_csv(new()))
+    np.save(folder / "rows.npy", numbers())
     for words in (
         ("train", folder / "flows.csv", "--preset", FAST, "-o", folder / DETECTOR),
         ("train", folder / "flows.csv", "--preset", "imputing", "-o", folder / IMPUTER, "--epochs", "1"),
+        (*VERBS["dictionary"](folder / "rows.npy", folder)[:-1], folder / DICTIONARY, "--set", *SMALL),
         ("detect", folder / DETECTOR, folder / "new.csv", "-o", folder / "scores.csv"),
     ):
         assert run([str(word) for word in words]) == 0
@@ -63,7 +80,7 @@ def scores_in(file: Path) -> list[float]:
 def test_every_input_has_its_treatment(case: Case, sound, here, tmp_path_factory, monkeypatch, refused, done):
     monkeypatch.setattr(limits, "FREE_BYTES", 8 * 2**20)  # a bomb need not be large to be one
     folder = tmp_path_factory.mktemp("made")
-    if case.verb in ("detector", "imputer"):
+    if case.verb in ("detector", "imputer", "report"):
         for name in (DETECTOR, IMPUTER):
             shutil.copy(sound / name, folder)
     words = (*VERBS[case.verb](case.make(folder), sound), *case.options)

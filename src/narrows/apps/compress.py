@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from narrows.apps.reading import Reading
 from narrows.apps.watching import counted
 from narrows.atomic import check_target, writing
 from narrows.errors import InputError, at_least
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from narrows.apps.comparing import Row
     from narrows.compression.archive import Packed
     from narrows.compression.compressor import Compressor
@@ -187,6 +187,8 @@ class _Tally:
 
     def result(self, output: Path, file: int, model: int, notes: list[str], compared: list[str]) -> Compressed:
         """Make the record that is shown."""
+        import numpy as np
+
         from narrows.compression.quality import psnr
 
         each = [self.bits, 8.0 * self.payload, 8.0 * file, 8.0 * (file + model)]

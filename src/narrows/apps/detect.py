@@ -183,7 +183,7 @@ def detect(
         false_alarm_rate=false_alarm_rate,
         threshold=limit,
         calibration_rows=len(detector.calibration),
-        guarantee=_guarantee(fitted, discoveries),
+        guarantee=guarantee(fitted, discoveries),
     )
 
 
@@ -205,7 +205,8 @@ def _contributions(fitted: FittedDetector, rows: Tensor) -> dict[str, np.ndarray
     return {f"share of {name}": shares[:, place] for place, name in enumerate(cell_names(fitted.schema))}
 
 
-def _guarantee(fitted: FittedDetector, discoveries: bool) -> str:
+def guarantee(fitted: FittedDetector, discoveries: bool) -> str:
+    """What is promised of the rows marked, in words."""
     if fitted.contaminated:
         return "none: the detector was fitted on rows that may hold anomalies"
     if fitted.record.get("learnt"):

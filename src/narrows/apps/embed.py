@@ -135,7 +135,7 @@ def embed(
     writers.check_suffix(output, (".npz" if sparse else ".npy", *writers.TABLE_WRITERS))
     fitted = load(model)
     dataset = reading.read(data, fitted.schema)
-    figure, shown = (None, None) if plot is None else _drawn(_codes(fitted, dataset), data, dataset, colour, reading)
+    figure, shown = (None, None) if plot is None else _drawn(fitted, data, dataset, colour, reading)
     measured = _measured(fitted, dataset, train, seed, reading) if check else None
     size = (_write_sparse if sparse else _write)(fitted, dataset, output)
     if plot is not None and figure is not None:
@@ -195,30 +195,9 @@ def _measured(fitted: Fitted, dataset: Dataset, train: str | None, seed: int, re
         return check_codes(fitted, dataset, reference, seed)
 
 
-def _drawn(z: np.ndarray, data: str, dataset: Dataset, colour: str | None, reading: Reading) -> tuple[Figure, str]:
+def _drawn(fitted: Fitted, data: str, dataset: Dataset, colour: str | None, reading: Reading) -> tuple[Figure, str]:
     """The map, and what it shows."""
+    from narrows.apps.colouring import colouring
     from narrows.apps.maps import draw_map
 
-    if colour is None or colour == reading.label:
-        return draw_map(z, colour or "label", dataset.labels)
-    if colour in (dataset.schema.names or ()):
-        return draw_map(z, colour, _column(dataset, colour))
-    try:  # the model does not know this column: it is read as labels are
-        values = dataclasses.replace(reading, label=colour).read(data, dataset.schema).labels
-    except InputError as error:
-        raise InputError(f"--colour {colour}, read as a label: {error}") from error
-    return draw_map(z, colour, values)
-
-
-def _column(dataset: Dataset, name: str) -> np.ndarray:
-    """One column of a table of the model's, categories by their names."""
-    import numpy as np
-
-    place = (dataset.schema.names or ()).index(name)
-    cells = dataset.values[:, place]
-    categories = dataset.schema.columns[place].categories if dataset.schema.columns else ()
-    if not categories:
-        return cells
-    # Behind them stand a value that is none of them, and a missing one.
-    cells = np.nan_to_num(cells, nan=len(categories) + 1)
-    return np.array([*categories, "(another)", ""])[cells.astype(int)]
+    return draw_map(_codes(fitted, dataset), *colouring(data, dataset, colour, reading))

@@ -42,7 +42,7 @@ def generate(
     temperature : float
         Width of the normal draws behind the codes: below 1 examples are more alike and more usual, above 1 less so.
     label : str, optional
-        Make examples of one class, where the prior was fitted class by class.
+        Make examples of one class, where the model was trained, or its prior fitted, class by class.
     seed : int
         Equal seeds give equal examples.
     draw : bool

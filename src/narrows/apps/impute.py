@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from narrows.apps.reading import Reading
 from narrows.atomic import check_target
 from narrows.errors import at_least, at_most
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from narrows.data.gaps import Filling
@@ -77,6 +76,8 @@ def impute(
     at_most("draws", draws, MOST_DRAWS)
     check_target(output, inputs=[model, data])
 
+    import numpy as np
+
     from narrows.data import writers
     from narrows.data.gaps import fill_text, filled_table
     from narrows.inference import imputed
@@ -114,7 +115,7 @@ def _fillings(
             continue
         values = filled[rows, place]
         if RULES[column.kind].whole:
-            values = filled[rows, place] = np.rint(values)
+            values = filled[rows, place] = values.round()
         wanted = spread is not None and not column.categories
         fillings.append(Filling(column, name, rows, values, spread[rows, place] if wanted else None))  # type: ignore[index]
     return fillings

@@ -9,17 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from sklearn.decomposition import PCA
 
-from narrows.errors import InputError
+from narrows.apps.plane import classes, is_scale, plane, short_name
 from narrows.study.charts.style import BLACK, BLUE, CYCLE, SIZE
 
 TEN = (*CYCLE, "#8C564B", "#8A8A00", "#5E4FA2", BLACK)
 EIGHTEEN = [colour for i, colour in enumerate(mpl.colormaps["tab20"](range(20))) if i not in (14, 15)]  # but the greys
 GREY = "#BBBBBB"
-MOST_CLASSES = 18  # that colours tell apart; the rarest of more are drawn as one
 NAMED_FROM = 0.01  # share of the points from which the name of a class stands on the map
-LONGEST = 24  # letters of a name
 INK = 6e4  # of all markers together, in square points
 SMALLEST, LARGEST = 4.0, 40.0  # of one
 WIDTH, HEIGHT, DPI = 8.0, 6.6, 150  # inches, pixels an inch
@@ -44,41 +41,23 @@ def draw_map(z: np.ndarray, name: str, values: np.ndarray | None) -> tuple[Figur
     InputError
         If codes are of fewer than two numbers, or there are fewer than two of them.
     """
-    points, axes_said, shown = _plane(z)
+    laid = plane(z)
+    points = laid.points
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.subplots()
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SIZE - 1)
-    axes.set_xlabel(axes_said[0], fontsize=SIZE)
-    axes.set_ylabel(axes_said[1], fontsize=SIZE)
-    axes.set_title(shown, fontsize=SIZE, loc="left")
+    axes.set_xlabel(laid.axes[0], fontsize=SIZE)
+    axes.set_ylabel(laid.axes[1], fontsize=SIZE)
+    axes.set_title(laid.shown, fontsize=SIZE, loc="left")
     if values is None:
         _scatter(axes, points, BLUE)
-    elif values.dtype.kind == "f" and len(np.unique(values[np.isfinite(values)])) > MOST_CLASSES:
+    elif is_scale(values):
         _scale(figure, axes, points, name, values)
     else:
         _classes(axes, points, name, values)
-    return figure, shown
-
-
-def _plane(z: np.ndarray) -> tuple[np.ndarray, tuple[str, str], str]:
-    """Points (n, 2), what their axes are, and what the whole is."""
-    rows, size = z.shape
-    if size < 2 or rows < 2:
-        raise InputError(
-            f"a map wants at least two codes of at least two numbers, and here are {rows} of {size}; leave out "
-            f"--plot, or train with --set latent.size=2"
-        )
-    if size == 2:
-        return z, ("z0", "z1"), f"{rows:,} codes of two numbers"
-    components = PCA(2).fit(z)
-    shares = components.explained_variance_ratio_
-    said = tuple(f"principal component {i + 1} of the codes ({share:.0%})" for i, share in enumerate(shares))
-    shown = (
-        f"{rows:,} codes of {size} numbers along their first two principal components, {sum(shares):.0%} of variance"
-    )
-    return components.transform(z), (said[0], said[1]), shown
+    return figure, laid.shown
 
 
 def _scatter(axes: Any, points: np.ndarray, colours: Any) -> None:
@@ -99,7 +78,8 @@ def _scale(figure: Figure, axes: Any, points: np.ndarray, name: str, values: np.
 
 def _classes(axes: Any, points: np.ndarray, name: str, values: np.ndarray) -> None:
     """A colour a class, in an order of chance so that none lies above another, and the names of large ones in place."""
-    names, places, others = _named(values)
+    found = classes(values)
+    names, places = found.names, found.places
     palette = [*(TEN if len(names) <= len(TEN) else EIGHTEEN), GREY]
     colours = np.array([mpl.colors.to_rgba(colour) for colour in palette])
     order = np.random.default_rng(0).permutation(len(points))
@@ -107,8 +87,8 @@ def _classes(axes: Any, points: np.ndarray, name: str, values: np.ndarray) -> No
     handles = [
         Line2D([], [], ls="", marker="o", ms=6, color=colours[i], label=_short(one)) for i, one in enumerate(names)
     ]
-    if others:
-        handles.append(Line2D([], [], ls="", marker="o", ms=6, color=GREY, label=others))
+    if found.others:
+        handles.append(Line2D([], [], ls="", marker="o", ms=6, color=GREY, label=found.others))
     axes.legend(
         handles=handles,
         title=_short(name),
@@ -134,25 +114,7 @@ def _classes(axes: Any, points: np.ndarray, name: str, values: np.ndarray) -> No
             )
 
 
-def _named(values: np.ndarray) -> tuple[list[str], np.ndarray, str]:
-    """Names of the classes, the place of each value among them, -1 for the others, and what these are."""
-    missing = np.isnan(values) if values.dtype.kind == "f" else values.astype(str) == ""
-    found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    common = np.argsort(-counts, kind="stable")
-    common = np.sort(common[~np.isin(common, places[missing])][:MOST_CLASSES])
-    rank = np.full(len(found), -1)
-    rank[common] = np.arange(len(common))
-    less = len(found) - len(common) - bool(missing.any())
-    said = [f"{less:,} others"] * bool(less) + ["none"] * bool(missing.any())
-    return (
-        [f"{value:g}" if found.dtype.kind == "f" else str(value) for value in found[common]],
-        rank[places],
-        ", ".join(said),
-    )
-
-
 def _short(name: str) -> str:
     """A name as it fits into a legend; matplotlib hides those that begin with an underscore."""
-    name = " ".join(name.split())
-    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    name = short_name(name)
     return f" {name}" if name.startswith("_") else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,18 @@ class Reading:
     no_header: bool = False
     column: tuple[str, ...] | None = None
     tile: int | None = None
+
+    def words(self) -> tuple[str, ...]:
+        """The options of a command line that say this."""
+        said: list[str] = []
+        for field in dataclasses.fields(self):
+            value, flag = getattr(self, field.name), "--" + field.name.replace("_", "-")
+            if value is True:
+                said.append(flag)
+            elif value != field.default:
+                for one in value if isinstance(value, tuple) else (value,):
+                    said += [flag, str(one)]
+        return tuple(said)
 
     def check(self, data: str) -> None:
         """Raise `InputError` if there is no such file or data set, before anything large is imported."""

@@ -129,7 +129,9 @@ def train(
     beside = None
     if noisy is not None:
         settings, beside = ("corruption=own", *settings), reading.read(noisy, dataset.schema).values
-    return _trained(dataset.values, dataset.schema, dataset.notes, preset, settings, plan, output, beside)
+    return _trained(
+        dataset.values, dataset.schema, dataset.notes, preset, settings, plan, output, beside, dataset.labels
+    )
 
 
 def _trained(
@@ -141,13 +143,14 @@ def _trained(
     plan: Plan,
     output: Path,
     noisy: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> Trained:
     """Train on rows, write the model, and say what it came to."""
     from narrows.fit import fit
     from narrows.model import parameters_in
     from narrows.persist import save
 
-    fitted = fit(rows, schema, preset, settings, plan, progress_bar, noisy)
+    fitted = fit(rows, schema, preset, settings, plan, progress_bar, noisy, labels)
     save(fitted, output)
     history = fitted.record["history"]
     held_out = [entry["validation"]["nats"] for entry in history if entry["validation"]]

@@ -7,13 +7,8 @@
 Letters: k samples, n examples, d code size, x data shape, P parameters of the likelihood for each cell.
 """
 
-from narrows.axes.modelling import (
-    ACTIVE_VARIANCE,
-    Latent,
-    Likelihood,
-    Network,
-    usual_likelihood,
-)
+from narrows.axes.modelling import ACTIVE_VARIANCE, Latent, Network
+from narrows.axes.scoring import Likelihood, usual_likelihood
 from narrows.axes.training import Corruption, Gradient, Objective, average_draw
 
 __all__ = [

@@ -9,7 +9,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.distributions import Distribution
 
-from narrows.axes.modelling import Latent, Likelihood
+from narrows.axes.modelling import Latent
+from narrows.axes.scoring import Likelihood
 from narrows.noise import Noise
 from narrows.parts import Part
 from narrows.values import Batch, Clock, Terms

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from narrows.values import Labelled
+
 
 class Batches:
     """Rows of one resident tensor in batches, in a new seeded order every epoch.
@@ -24,11 +26,22 @@ class Batches:
         Of the orders.
     chosen : Tensor, shape (n,), optional
         Positions of the rows to take; all of them unless given. The others are not copied away, only never met.
+    condition : Tensor, shape (m,), optional
+        The class of each row: batches then bring those of their rows. Chunks hold the rows alone.
     """
 
-    def __init__(self, values: Tensor, size: int, *, seed: int = 0, chosen: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        values: Tensor,
+        size: int,
+        *,
+        seed: int = 0,
+        chosen: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> None:
         self.values = values
         self.chosen = chosen
+        self.condition = condition
         self.size = min(size, len(self))
         self.seed = seed
         self.epoch = 0
@@ -44,12 +57,13 @@ class Batches:
         """Batches in one epoch."""
         return -(-len(self) // self.size)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Tensor | Labelled]:
         """Give batches for ever, from the present position on."""
         while True:
             if self._order is None:
                 self._order = self._order_of(self.epoch)
-            batch = self._taken(self._order[self.position : self.position + self.size], self._order)
+            rows = self._order[self.position : self.position + self.size]
+            batch = self._labelled(self._taken(rows, self._order), rows)
             self.position += self.size
             if self.position >= len(self):
                 self.epoch, self.position, self._order = self.epoch + 1, 0, None
@@ -63,12 +77,18 @@ class Batches:
 
     def again(self, size: int) -> Batches:
         """Return the same rows from the start, in batches of another size."""
-        return Batches(self.values, size, seed=self.seed, chosen=self.chosen)
+        return Batches(self.values, size, seed=self.seed, chosen=self.chosen, condition=self.condition)
 
     def go_to(self, epoch: int, position: int) -> None:
         """Continue from a position taken earlier."""
         self.epoch, self.position = epoch, position
         self._order = None
+
+    def _labelled(self, batch: Tensor, rows: Tensor) -> Tensor | Labelled:
+        """The batch of these rows with their classes, where there are such."""
+        if self.condition is None:
+            return batch
+        return Labelled(batch, self.condition if batch is self.values else self.condition[rows])
 
     def _at(self, places: Tensor) -> Tensor:
         """Rows at places in rising order."""

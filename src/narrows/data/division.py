@@ -13,30 +13,46 @@ from narrows.data.pools import FiledBatches, FiledRows
 from narrows.errors import InputError
 from narrows.plan import Plan
 from narrows.tensors import data_fingerprint, tensor_of
+from narrows.values import Labelled
 
 HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
 ROWS_AT_ONCE = 500
 
 
 def divided(
-    values: np.ndarray | Filed, noisy: np.ndarray | None, plan: Plan, device: torch.device
-) -> tuple[Batches, Tensor, str]:
-    """Batches of the training rows, the held-out rows, and the fingerprint of all; of pairs, see `Pairs`."""
+    values: np.ndarray | Filed,
+    noisy: np.ndarray | None,
+    condition: Tensor | None,
+    plan: Plan,
+    device: torch.device,
+) -> tuple[Batches, Tensor | Labelled, str]:
+    """Batches of the training rows, the held-out rows, and the fingerprint of all; of pairs, see `Pairs`.
+
+    Both come with the classes of their rows where those of all rows (n,) are given.
+    """
+    condition = None if condition is None else condition.to(device)
     if isinstance(values, Filed):
         filed = FiledRows(values, device)
         chosen, others = _places(len(values), plan, HELD_OUT_CELLS // values.shape[1])
-        batches = FiledBatches(filed, _batch_rows(plan, len(chosen)), seed=plan.seed, chosen=chosen)
-        return batches, filed[others], data_fingerprint(filed)
+        size = _batch_rows(plan, len(chosen))
+        blocks = FiledBatches(filed, size, seed=plan.seed, chosen=chosen, condition=condition)
+        return blocks, _labelled(filed[others], condition, others), data_fingerprint(filed)
     rows = tensor_of(values)
     fingerprint = data_fingerprint(rows)
     rows = rows.to(device)
     chosen, others = (places.to(device) for places in _places(len(rows), plan, len(rows)))
     size = _batch_rows(plan, len(chosen))
     if noisy is None:
-        return Batches(rows, size, seed=plan.seed, chosen=chosen), rows[others], fingerprint
+        batches = Batches(rows, size, seed=plan.seed, chosen=chosen, condition=condition)
+        return batches, _labelled(rows[others], condition, others), fingerprint
     beside = tensor_of(noisy).to(device)
-    pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen)
-    return pairs, paired(rows[others], beside[others]), data_fingerprint(paired(rows, beside))
+    pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen, condition=condition)
+    held_out = _labelled(paired(rows[others], beside[others]), condition, others)
+    return pairs, held_out, data_fingerprint(paired(rows, beside))
+
+
+def _labelled(rows: Tensor, condition: Tensor | None, places: Tensor) -> Tensor | Labelled:
+    return rows if condition is None else Labelled(rows, condition[places])
 
 
 def check_rows(values: np.ndarray | Filed) -> None:

@@ -17,18 +17,27 @@ class Pairs(Batches):
     ----------
     values, beside : Tensor, shape (m, x)
         Raw rows, and what is seen of them, in their stored types.
-    size, seed, chosen
+    size, seed, chosen, condition
         As in `Batches`.
     """
 
-    def __init__(self, values: Tensor, beside: Tensor, size: int, *, seed: int, chosen: Tensor) -> None:
-        super().__init__(values, size, seed=seed, chosen=chosen)
+    def __init__(
+        self,
+        values: Tensor,
+        beside: Tensor,
+        size: int,
+        *,
+        seed: int,
+        chosen: Tensor,
+        condition: Tensor | None = None,
+    ) -> None:
+        super().__init__(values, size, seed=seed, chosen=chosen, condition=condition)
         self.beside = beside
 
     def again(self, size: int) -> Pairs:
         """The same pairs from the start, in batches of another size."""
         assert self.chosen is not None
-        return Pairs(self.values, self.beside, size, seed=self.seed, chosen=self.chosen)
+        return Pairs(self.values, self.beside, size, seed=self.seed, chosen=self.chosen, condition=self.condition)
 
     def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
         return paired(self.values.index_select(0, rows), self.beside.index_select(0, rows))

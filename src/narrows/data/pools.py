@@ -59,10 +59,14 @@ class FiledBatches(Batches):
         As in `Batches`.
     chosen : Tensor, shape (n,)
         Places of the rows to take, in rising order.
+    condition : Tensor, shape (m,), optional
+        As in `Batches`.
     """
 
-    def __init__(self, rows: FiledRows, size: int, *, seed: int, chosen: Tensor) -> None:
-        super().__init__(torch.zeros(0, *rows.shape[1:]), size, seed=seed, chosen=chosen.cpu())
+    def __init__(
+        self, rows: FiledRows, size: int, *, seed: int, chosen: Tensor, condition: Tensor | None = None
+    ) -> None:
+        super().__init__(torch.zeros(0, *rows.shape[1:]), size, seed=seed, chosen=chosen.cpu(), condition=condition)
         self._rows = rows
         batch = self.size * rows.shape[1] * rows.dtype.itemsize
         self._pool_rows = self.size * max(1, POOL_BYTES // batch)  # whole batches, so that none lies in two pools
@@ -71,7 +75,7 @@ class FiledBatches(Batches):
     def again(self, size: int) -> FiledBatches:
         """The same rows from the start, in batches of another size."""
         assert self.chosen is not None
-        return FiledBatches(self._rows, size, seed=self.seed, chosen=self.chosen)
+        return FiledBatches(self._rows, size, seed=self.seed, chosen=self.chosen, condition=self.condition)
 
     def _at(self, places: Tensor) -> Tensor:
         return self._rows[places]

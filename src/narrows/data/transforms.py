@@ -136,6 +136,13 @@ class Transform(nn.Module):
             return x / (schema.levels - 1) if self.grid else (self.inverse(x) - low) / (high - low)
         return (x - self.shift) / self.scale if self.grid else x
 
+    def uncompared(self, values: Tensor) -> Tensor:
+        """The inverse of `comparable`, into raw units."""
+        schema = self.modelled
+        if schema.levels:
+            return self.schema.low + values * (self.schema.high - self.schema.low)
+        return self.inverse(values * self.scale + self.shift if self.grid else values)
+
     def squared_errors(self, x: Tensor, rebuilt: Tensor) -> Tensor:
         """Squared errors of cells (n, cells) between two rows in the target unit, in the unit of reported errors."""
         return (self.comparable(x) - self.comparable(rebuilt)).square().flatten(1)

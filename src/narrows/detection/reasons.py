@@ -67,7 +67,7 @@ class Typical(nn.Module):
         if column is not None and column.categories:
             usual = value in self.common[place].tolist()
             told = "unusual beside the rest" if usual else f"expected {self._expected(column, place)}"
-            return f"{column.name} = {_category(column, value)}, {told}"
+            return f"{column.name} = {category_name(column, value)}, {told}"
         low, high = float(self.low[place]), float(self.high[place])
         name = cell_name(self.schema, place)
         if math.isnan(value):
@@ -109,7 +109,8 @@ def number(value: float) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
-def _category(column: Column, value: float) -> str:
+def category_name(column: Column, value: float) -> str:
+    """Write what an index of a category stands for: its name, a value not seen in training, or nothing."""
     if math.isnan(value):
         return "missing"
     index = int(value)

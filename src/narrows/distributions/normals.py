@@ -36,6 +36,12 @@ class DiagonalNormal(Distribution):
         self.scale = scale
         super().__init__(mean.shape[:-1], mean.shape[-1:], validate_args=False)
 
+    @classmethod
+    def of(cls, numbers: Tensor) -> DiagonalNormal:
+        """Make them of any numbers (..., 2 d): means, and what a softplus makes scales of."""
+        mean, s = numbers.chunk(2, -1)
+        return cls(mean, torch.nn.functional.softplus(s + SHIFT) + SMALLEST_SCALE)
+
     def at(self, index: Tensor) -> DiagonalNormal:
         """Those of the rows with these numbers."""
         return DiagonalNormal(self.loc[index], self.scale[index])

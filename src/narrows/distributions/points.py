@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, register_kl
+from torch.distributions import Distribution, OneHotCategorical, register_kl
 
 
 class Point(Distribution):
@@ -77,3 +77,10 @@ class Flat(Distribution):
 @register_kl(Point, Flat)
 def _price(q: Point, _: Flat) -> Tensor:
     return q.price
+
+
+@register_kl(Point, OneHotCategorical)
+def _surprise(q: Point, p: OneHotCategorical) -> Tensor:
+    """Price, and minus the log mass of the value where it is one of those that p may give."""
+    surprise: Tensor = q.price - p.log_prob(q.value)
+    return surprise

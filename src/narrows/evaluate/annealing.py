@@ -192,7 +192,7 @@ class _Plan:
             raise unknown("start of annealing", self.start, BASES)
         check_drawn(self.model)
         latent = self.model.latent
-        if latent.discrete:
+        if latent.jumps:
             raise InputError(
                 f"annealing leads codes along a slope, and {latent.kind} codes jump; leave it out and take draws, or "
                 f"train latent=gaussian"

@@ -13,7 +13,7 @@ from narrows.model import Model
 from narrows.noise import Noise
 from narrows.sampling import sample
 
-NUMBERS_AT_ONCE = 4_000_000  # parameters of the likelihood
+NUMBERS_AT_ONCE = 1_000_000  # parameters of the likelihood
 ROWS_AT_ONCE = 250
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from narrows.baseline import Baseline, Typical
-from narrows.inference import clean_input
+from narrows.inference import clean_input, in_chunks
 from narrows.model import Model
 from narrows.persist import Fitted
 
@@ -23,14 +23,23 @@ def errors(fitted: Fitted, values: Tensor) -> dict[str, Any]:
     with torch.inference_mode():
         for raw in values.split(ROWS_AT_ONCE):
             raw = raw.to(model.device)
-            z = model.latent.code(model.posterior(clean_input(model, raw)))
-            x = model.transform(raw).x
-            own = cell_errors(model, x, model.decode(z[None]).mean[0])
-            for name, rows in {"reconstruction_error": own, **_errors_beside(fitted.baseline, model, x)}.items():
+            beside = _errors_beside(fitted.baseline, model, model.transform(raw).x)
+            for name, rows in {"reconstruction_error": _own_errors(model, raw), **beside}.items():
                 totals[name] = totals.get(name, torch.zeros(())) + rows.double().sum().cpu()
     cells = len(values) * observed_cells(values) / model.schema.size
     found = {name: float(total / cells) for name, total in totals.items()}
     return {"pca_error": None, "mean_error": None, **found}
+
+
+def row_errors(model: Model, values: Tensor) -> Tensor:
+    """Mean squared error a cell of each raw row (n, x), in the unit of errors: (n,)."""
+    return in_chunks(model, values, lambda raw: _own_errors(model, raw))
+
+
+def _own_errors(model: Model, raw: Tensor) -> Tensor:
+    """Errors (n,) of what a model makes of raw rows (n, x)."""
+    z = model.latent.code(model.posterior(clean_input(model, raw)))
+    return cell_errors(model, model.transform(raw).x, model.decode(z[None]).mean[0])
 
 
 def cell_errors(model: Model, x: Tensor, rebuilt: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from narrows.errors import InputError
 from narrows.export.graphs import Graph
 from narrows.export.of_detectors import graphs_of_detector
 from narrows.export.of_models import graphs_of_model
-from narrows.persist import load, written_as
+from narrows.persist import holds, load
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def open_source(path: Path, false_alarm_rate: float) -> Source:
     InputError
         If it is neither, or reads tables as symbols, or cannot hold such a rate.
     """
-    source = _detector(path, false_alarm_rate) if written_as(path) == files.WHAT else _model(path)
+    source = _detector(path, false_alarm_rate) if holds(path, files.WHAT) else _model(path)
     if source.schema.alphabets:
         raise InputError(
             f"{path} reads the cells of a table as symbols, which graphs do not take; take narrows export --codec, or "
@@ -92,7 +92,7 @@ def open_source(path: Path, false_alarm_rate: float) -> Source:
 
 def schema_of(path: Path) -> Schema:
     """Return the schema of a model file or a detector file."""
-    return files.load_detector(path).schema if written_as(path) == files.WHAT else load(path).schema
+    return files.load_detector(path).schema if holds(path, files.WHAT) else load(path).schema
 
 
 def _model(path: Path) -> Source:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from narrows.data.classes import FEWEST_ROWS, classes_of
 from narrows.distributions import DiagonalNormal, FullNormal
 from narrows.errors import InputError, at_least, unknown
-from narrows.generation.classes import FEWEST_ROWS, classes_of
 from narrows.generation.densities import Parts, batches_of, fit_flow, fit_parts, scale_of
 from narrows.inference import clean_input, in_chunks
 from narrows.latents import Flow, Mixture
@@ -142,7 +142,7 @@ def fit_prior(
 
 
 def _codes_of(model: Model, values: Tensor, labels: np.ndarray | None, components: int, seed: int) -> Codes:
-    classes, owner = classes_of(labels, len(values))
+    classes, owner = classes_of(labels, len(values), "leave out --by-label")
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(values), generator=generator)
     apart = int(HELD_OUT * len(values))

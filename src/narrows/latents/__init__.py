@@ -1,5 +1,6 @@
 """Codes and what they cost: the latent axis."""
 
+from narrows.latents.conditional import Conditional
 from narrows.latents.discrete import Bernoulli, Categorical
 from narrows.latents.exact import KlSparse, Nothing, Point, Whole
 from narrows.latents.flows import Flow
@@ -15,6 +16,7 @@ __all__ = [
     "BatchTopK",
     "Bernoulli",
     "Categorical",
+    "Conditional",
     "Flow",
     "FullGaussian",
     "Gaussian",

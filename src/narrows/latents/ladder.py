@@ -7,10 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.nn.functional import silu, softplus
+from torch.nn.functional import silu
 
 from narrows.axes import Latent
-from narrows.distributions import SHIFT, SMALLEST_SCALE, Chain, DiagonalNormal, StandardNormal
+from narrows.distributions import Chain, DiagonalNormal, StandardNormal
 from narrows.errors import at_least
 
 
@@ -74,7 +74,7 @@ class Ladder(Latent, kind="ladder"):
         rungs = [silu(h)]
         for climb in self.up:
             rungs.append(rungs[-1] + silu(climb(rungs[-1])))
-        own = [_normal(head(rung)) for head, rung in zip(self.heads, reversed(rungs), strict=True)]
+        own = [DiagonalNormal.of(head(rung)) for head, rung in zip(self.heads, reversed(rungs), strict=True)]
         below = [partial(self._merged, level, law) for level, law in enumerate(own[1:])]
         return Chain(own[0], below, self.sizes)
 
@@ -90,7 +90,7 @@ class Ladder(Latent, kind="ladder"):
 
     def _told(self, level: int, above: Tensor) -> DiagonalNormal:
         """p(z_l | z_(l+1)), levels counted from the one below the top."""
-        return _normal(self.down[level](above))
+        return DiagonalNormal.of(self.down[level](above))
 
     def _merged(self, level: int, own: DiagonalNormal, above: Tensor) -> DiagonalNormal:
         """q(z_l | z_(l+1), x)."""
@@ -105,9 +105,3 @@ class Ladder(Latent, kind="ladder"):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         return nn.Sequential(nn.Linear(above, self.width), nn.SiLU(), last)
-
-
-def _normal(numbers: Tensor) -> DiagonalNormal:
-    """Means and scales side by side, (..., 2 d) -> normals."""
-    mean, s = numbers.chunk(2, -1)
-    return DiagonalNormal(mean, softplus(s + SHIFT) + SMALLEST_SCALE)

@@ -13,13 +13,15 @@ from torch.distributions import Distribution
 from narrows.distributions import Nested, Point
 from narrows.errors import at_least, at_most
 from narrows.latents.exact import Exact
+from narrows.values import Clock
 
 SAMPLED_ROWS = 128
 THRESHOLD_MOMENTUM = 0.05
 DEAD_AFTER = 10_000  # examples
+FIRST_TIMES = 4.0  # of k, which training begins with
 
 
-def keep(h: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def keep(h: Tensor, k: float, of: int | None = None) -> tuple[Tensor, Tensor]:
     """Keep the k n largest numbers of h (n, d) that are above 0, whatever their rows; the others become 0.
 
     Of a batch of 256 rows or more, the bound is that of rows spread over it, and k n are kept but for its error: a
@@ -30,12 +32,13 @@ def keep(h: Tensor, k: int) -> tuple[Tensor, Tensor]:
     z : Tensor, shape (n, d)
         What is kept.
     smallest : Tensor, shape ()
-        The bound: the smallest number that is kept, or 0.
+        The bound: the smallest number that is kept, or 0; where ``of`` is given, what it would be if so many were.
     """
     rows = h.detach()[:: max(1, len(h) // SAMPLED_ROWS)]
-    smallest = rows.flatten().topk(k * len(rows), sorted=False).values.min().clamp_min(0.0)
-    below = torch.nextafter(smallest.float(), smallest.new_tensor(-1.0).float())
-    return nn.functional.threshold(h, max(float(below), 0.0), 0.0), smallest
+    largest = rows.flatten().topk(round(k * len(rows))).values.clamp_min(0.0)
+    below = torch.nextafter(largest[-1].float(), largest.new_tensor(-1.0).float())
+    z = nn.functional.threshold(h, max(float(below), 0.0), 0.0)
+    return z, largest[-1] if of is None else largest[of * len(rows) - 1]
 
 
 class Sparse(Exact):
@@ -184,7 +187,11 @@ class BatchTopK(OfK, kind="batch-top-k"):
     """Non-negative codes of which ``k`` a row are kept on average: the largest of a whole batch (Bussmann et al. 2024).
 
     A row that is hard to tell takes more of them, an easy one fewer. In use the numbers above a threshold are kept,
-    the running mean of the smallest kept in training, so that the code of a row does not depend on its batch.
+    the running mean of the smallest of k a row in training, so that the code of a row does not depend on its batch.
+
+    Training may begin with more: four times k, which falls to k like k * 4^(1 - t), t from 0 to 1 over its first
+    part. Among random atoms the few largest numbers are mostly wrong, and an atom that is not kept does not learn:
+    where k is small against the units, many end as copies and mixtures of others. Held-out figures are those of k.
 
     Parameters
     ----------
@@ -194,13 +201,24 @@ class BatchTopK(OfK, kind="batch-top-k"):
         Numbers kept, a row; 0 keeps a quarter of all.
     dead_after : int
         Examples without firing after which a unit is dead; 0 leaves the dead alone.
+    anneal : float
+        Share of the training, in [0, 1], over which the number kept falls to k; 0 keeps k from the start.
     """
 
     threshold: Tensor
 
-    def __init__(self, size: int = 64, k: int = 0, dead_after: int = DEAD_AFTER) -> None:
+    def __init__(self, size: int = 64, k: int = 0, dead_after: int = DEAD_AFTER, anneal: float = 0.5) -> None:
         super().__init__(size, k, dead_after)
+        at_least("latent.anneal", anneal, 0)
+        at_most("latent.anneal", anneal, 1)
+        self.anneal = anneal
+        self.now = float(self.kept)
         self.register_buffer("threshold", torch.zeros(()))
+
+    def see(self, clock: Clock) -> None:
+        """Take the number that is kept at a time of the training."""
+        left = max(0.0, 1 - float(clock.progress) / self.anneal) if self.anneal else 0.0
+        self.now = min(self.kept * FIRST_TIMES**left, self.size)
 
     def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """The largest of the batch in training; in use those above the threshold."""
@@ -209,7 +227,7 @@ class BatchTopK(OfK, kind="batch-top-k"):
             bound = float(self.threshold)
             # Before the first step there is no threshold, and no more numbers may be kept than after it.
             return nn.functional.threshold(h, bound, 0.0) if bound else only(h.relu(), self.kept), free
-        z, smallest = keep(h, self.kept)
+        z, smallest = keep(h, self.now, self.kept)
         smallest = smallest.to(self.threshold.dtype)
         begun = self.threshold > 0
         self.threshold.copy_(torch.where(begun, self.threshold.lerp(smallest, THRESHOLD_MOMENTUM), smallest))
@@ -231,6 +249,8 @@ class Matryoshka(BatchTopK, kind="matryoshka"):
         Numbers kept, a row; 0 keeps a quarter of all.
     dead_after : int
         Examples without firing after which a unit is dead; 0 leaves the dead alone.
+    anneal : float
+        Share of the training, in [0, 1], over which the number kept falls to k, as in batch-top-k.
     """
 
     nested = True

@@ -10,7 +10,7 @@ from torch import Tensor
 from narrows.data.batches import Batches
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.values import Clock
+from narrows.values import Clock, Labelled
 
 MEAN_SIZES = (1, 8, 50, 64)  # the last leaves a shorter batch at the end of 1000 rows
 SIZES = (1, 4, 16, 64, 256)
@@ -52,7 +52,7 @@ class Variance:
     predicted: float
 
 
-def gradient(model: Model, rows: Tensor) -> Tensor:
+def gradient(model: Model, rows: Tensor | Labelled) -> Tensor:
     """Gradient of the mean nats of raw rows with respect to all weights, as one vector."""
     loss, _ = model.loss(rows, Noise(0), Clock())
     return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])

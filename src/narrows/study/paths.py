@@ -12,7 +12,7 @@ from torch import Tensor
 from narrows.data.batches import Batches
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.values import Clock
+from narrows.values import Clock, Labelled
 
 # Paths of equal length in rate times steps, beside that of the full batch.
 PATH_RATE, PATH_STEPS = 0.2, 150
@@ -70,7 +70,7 @@ class Path:
     points: list[list[float]]
 
 
-def steps(model: Model, batches: Iterator[Tensor], way: Way, seed: int) -> Iterator[int]:
+def steps(model: Model, batches: Iterator[Tensor | Labelled], way: Way, seed: int) -> Iterator[int]:
     """Descend in place: w <- w - rate grad, grad that of the mean nats a pixel of a batch; give the number of steps."""
     weights: list[Tensor] = list(model.parameters())
     noise, clock, cells = Noise(seed), Clock(), model.schema.size
@@ -82,7 +82,7 @@ def steps(model: Model, batches: Iterator[Tensor], way: Way, seed: int) -> Itera
         yield step
 
 
-def in_order(values: Tensor, size: int, seed: int) -> Iterator[Tensor]:
+def in_order(values: Tensor, size: int, seed: int) -> Iterator[Tensor | Labelled]:
     """Batches as training takes them: in each epoch all rows once, in a new order."""
     return iter(Batches(values, size, seed=seed))
 
@@ -114,7 +114,7 @@ def wander(start: Model, values: Tensor, seed: int) -> tuple[list[Wandering], li
     return wandering, paths
 
 
-def _weights(start: Model, batches: Iterator[Tensor], way: Way, seed: int) -> Tensor:
+def _weights(start: Model, batches: Iterator[Tensor | Labelled], way: Way, seed: int) -> Tensor:
     """Weights before the first step and after each (steps + 1, weights)."""
     model = copy.deepcopy(start).train()
     path = [torch.nn.utils.parameters_to_vector(model.parameters()).detach()]

@@ -1,6 +1,6 @@
 """Malformed and hostile inputs, made by code, with what is done with each."""
 
-from inputs import arrays, cells, columnar, columns, models, places, scoring, text
+from inputs import arrays, cells, columnar, columns, models, places, scoring, sparse, text
 from inputs.case import Case
 
 GROUPS: dict[str, tuple[Case, ...]] = {
@@ -10,6 +10,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "ARFF, JSON, Parquet and Arrow": columnar.CASES,
     "Arrays and images": arrays.CASES,
     "Rows for a trained model": scoring.CASES,
+    "Sparse codes": sparse.CASES,
     "Files of models": models.CASES,
     "Names, folders and options": places.CASES,
 }

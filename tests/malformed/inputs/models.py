@@ -112,6 +112,10 @@ def imputer(name: str, make: Callable[[Path], Path], refused: str) -> Case:
     return Case(f"model: {name}", make, refused, verb="imputer")
 
 
+def report(name: str, make: Callable[[Path], Path], refused: str, *options: str) -> Case:
+    return Case(f"report: {name}", make, refused, verb="report", options=options)
+
+
 def _more(header: dict[str, Any]) -> None:
     header["schema"]["columns"].append({"name": "z", "kind": "numeric", "categories": []})
 
@@ -204,4 +208,14 @@ CASES = (
         header_of(lambda header: header["spec"]["network"].update(width=2**40), "model"),
         "model",
     ),
+    report("no such file", lambda folder: folder / "none.safetensors", "there is no file"),
+    report("a folder", lambda folder: folder, "is a folder"),
+    report("a detector cut short", changed(lambda content: content[:-1]), "is not a narrows model file"),
+    report("a detector with a bit flipped", changed(flipped(0.9)), ALTERED),
+    report("a model with a bit flipped", changed(flipped(0.9), IMPUTER), ALTERED),
+    report("a page that is no .html", lambda folder: folder / IMPUTER, "a report is .html", "-o", "x.txt"),
+    report("no rate of false alarms", lambda folder: folder / DETECTOR, "must be above 0", "--false-alarm-rate", "0"),
+    report("a rate too fine", lambda folder: folder / DETECTOR, "calibration rows", "--false-alarm-rate", "1e-5"),
+    report("a colour that there is not", lambda folder: folder / DETECTOR, "--colour hue", "--colour", "hue"),
+    report("a seed below 0", lambda folder: folder / DETECTOR, "seed was given as -1", "--seed", "-1"),
 )

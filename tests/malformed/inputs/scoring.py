@@ -34,6 +34,12 @@ def impute(
 
 
 CASES = (
+    Case(
+        "report: a column missing",
+        table(without("hops")),
+        "lacks the column 'hops' that the model was trained on",
+        verb="report of rows",
+    ),
     detect("a column missing", table(without("hops")), refused="lacks the column 'hops' that the model was trained on"),
     detect("a constant column missing", table(without("version")), refused="lacks the column 'version'"),
     detect(
