@@ -16,6 +16,7 @@ from torch import Tensor
 import narrows
 from narrows.atomic import writing_folder
 from narrows.data.arrow import MISSING
+from narrows.errors import InputError
 from narrows.export.agreement import Agreement, agreement
 from narrows.export.formats import FORMATS
 from narrows.export.graphs import Graph, Port
@@ -90,13 +91,14 @@ def export_graphs(
     Raises
     ------
     InputError
-        If there are no such graphs, or one differs from the package; see `narrows.export.agreement`.
+        If there are no such graphs, or one cannot be traced or differs from the package (`narrows.export.agreement`).
     """
     FORMATS[form].check()
     source = open_source(path, false_alarm_rate)
     some = drawn_rows(source.schema, source.low, source.high, seed) if rows is None else rows
     with writing_folder(folder) as beside:
-        made = [_written(graph, form, beside) for graph in source.graphs(some[: rows_compared(source.schema)])]
+        graphs = source.graphs(some[: rows_compared(source.schema)])
+        made = [_written(graph, form, beside, source.preset) for graph in graphs]
         described = json.dumps(description(source, made, form, path), indent=1, allow_nan=False)
         (beside / DESCRIPTION).write_text(described + "\n", encoding="utf-8")
         if FORMATS[form].example:
@@ -105,11 +107,18 @@ def export_graphs(
     return made
 
 
-def _written(graph: Graph, form: str, folder: Path) -> Exported:
+def _written(graph: Graph, form: str, folder: Path, preset: str) -> Exported:
     """Write one graph, run the file, and compare."""
     file = folder / f"{graph.name}{FORMATS[form].suffix}"
-    FORMATS[form].write(graph, file)
-    compared = agreement(graph.name, FORMATS[form].run(file, graph), graph.own(graph.sample), graph.unit)
+    try:
+        FORMATS[form].write(graph, file)
+        given = FORMATS[form].run(file, graph)
+    except FORMATS[form].failures() as error:
+        raise InputError(
+            f"the graph {graph.name} of preset {preset} cannot be told in the format {form} "
+            f"({type(error).__name__}); {FORMATS[form].remedy}"
+        ) from error
+    compared = agreement(graph.name, given, graph.own(graph.sample), graph.unit)
     dtype = str(graph.sample.dtype).removeprefix("torch.")
     return Exported(graph.name, file.name, file.stat().st_size, graph.takes, graph.gives, dtype, graph.grain, compared)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from narrows.errors import InputError
 from narrows.export.graphs import Graph
-from narrows.export.tracing import program_of
+from narrows.export.tracing import UNTRACED, program_of
 
 ROWS_AT_ONCE = 250
 
@@ -30,10 +30,13 @@ class Format(ABC):
         Of its files.
     example : str
         The file of this package that shows how they are run, if there is one.
+    remedy : str
+        What to do where a graph cannot be written.
     """
 
     suffix: ClassVar[str]
     example: ClassVar[str] = ""
+    remedy: ClassVar[str]
 
     @abstractmethod
     def check(self) -> None:
@@ -42,6 +45,10 @@ class Format(ABC):
     @abstractmethod
     def versions(self) -> dict[str, Any]:
         """Return what else than torch wrote and ran it."""
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        """Return the exceptions by which what writes and runs the format says that it cannot."""
+        return UNTRACED
 
     @abstractmethod
     def write(self, graph: Graph, path: Path) -> None:
@@ -57,6 +64,7 @@ class Onnx(Format):
 
     suffix = ".onnx"
     example = "example.py"
+    remedy = "take --format torch"
     opset = 20
     needs = ("onnx", "onnxscript", "onnxruntime")
 
@@ -72,6 +80,18 @@ class Onnx(Format):
     def versions(self) -> dict[str, Any]:
         """Return the set of operations, and the versions of the libraries."""
         return {"opset": self.opset, **{name: version(name) for name in self.needs}}
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        """Add those of torch's exporter and of onnxruntime, for an operation that one of them does not have."""
+        from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+        return (
+            *UNTRACED,
+            torch.onnx.errors.OnnxExporterError,
+            runtime.Fail,
+            runtime.InvalidGraph,
+            runtime.NotImplemented,
+        )
 
     def write(self, graph: Graph, path: Path) -> None:
         """Write one file, weights and all."""
@@ -100,6 +120,7 @@ class Torch(Format):
     """``torch.export``: a zip file of a graph in JSON and of weights as they lie in memory, without a pickle."""
 
     suffix = ".pt2"
+    remedy = "use the model in Python, or train another preset (narrows presets lists them)"
 
     def check(self) -> None:
         """Ask nothing: torch is there."""

@@ -8,13 +8,27 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from torch._subclasses import fake_tensor
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
 from torch.overrides import TorchFunctionMode
 
 from narrows.export.decompositions import DECOMPOSITIONS, OF_ROWS
 from narrows.export.graphs import ROWS, Graph
 
 TRACED_ROWS = 3  # any number that is neither 0 nor 1, which torch takes for special ones
+
+# By which torch says that it cannot trace a function: what is done depends on numbers, or on how many there are.
+UNTRACED: tuple[type[Exception], ...] = (
+    TorchDynamoException,
+    GuardOnDataDependentSymNode,
+    ConstraintViolationError,
+    fake_tensor.DataDependentOutputException,
+    fake_tensor.DynamicOutputShapeException,
+    fake_tensor.UnsupportedFakeTensorException,
+    fake_tensor.UnsupportedOperatorException,
+)
 
 # Whether a sparse code has a threshold yet, or its units have theirs, and whether a tail is exponential.
 DECIDING = ("threshold", "begun", "shape")
