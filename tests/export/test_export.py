@@ -21,8 +21,8 @@ from narrows.data.schema import Column, Schema, mixed_schema
 from narrows.detection.files import save_detector
 from narrows.detection.fit import fit_detector
 from narrows.errors import InputError
-from narrows.export import decompositions as told
 from narrows.export import FORMATS, export_graphs
+from narrows.export import decompositions as told
 from narrows.export.agreement import agreement
 from narrows.export.of_models import Encoder
 from narrows.export.rows import drawn_rows
@@ -187,7 +187,7 @@ def test_a_function_that_torch_cannot_trace_is_refused_in_a_sentence(tmp_path, m
         return raw if raw.sum() > 0 else -raw
 
     monkeypatch.setattr(Encoder, "forward", by_a_number)
-    says = "the graph encoder of preset autoencoder cannot be told in the format torch .*; use the model in Python"
+    says = "the graph encoder of preset autoencoder cannot be written as torch .*; no other format can"
     with pytest.raises(InputError, match=says) as caught:
         export_graphs(plain, tmp_path / "graphs", "torch")
     assert isinstance(caught.value.__cause__, UNTRACED)

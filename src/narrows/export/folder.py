@@ -22,9 +22,11 @@ from narrows.export.formats import FORMATS
 from narrows.export.graphs import Graph, Port
 from narrows.export.rows import drawn_rows, rows_compared
 from narrows.export.source import Source, open_source, plain_tensor
+from narrows.export.tracing import UNTRACED
 
 FORMAT = 1
 DESCRIPTION = "model.json"
+NO_FORMAT = "no other format can; use the model in Python, or train another preset (narrows presets lists them)"
 BOUNDARY = (
     "Graphs take raw values in their own units; whatever brings them to one scale is inside. In a table a missing cell "
     "is NaN, a cell of a column with categories is the place of its value among them, counted from 0, and their number "
@@ -114,9 +116,9 @@ def _written(graph: Graph, form: str, folder: Path, preset: str) -> Exported:
         FORMATS[form].write(graph, file)
         given = FORMATS[form].run(file, graph)
     except FORMATS[form].failures() as error:
+        remedy = NO_FORMAT if isinstance(error, UNTRACED) else FORMATS[form].remedy
         raise InputError(
-            f"the graph {graph.name} of preset {preset} cannot be told in the format {form} "
-            f"({type(error).__name__}); {FORMATS[form].remedy}"
+            f"the graph {graph.name} of preset {preset} cannot be written as {form} ({type(error).__name__}); {remedy}"
         ) from error
     compared = agreement(graph.name, given, graph.own(graph.sample), graph.unit)
     dtype = str(graph.sample.dtype).removeprefix("torch.")

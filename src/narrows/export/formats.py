@@ -31,12 +31,12 @@ class Format(ABC):
     example : str
         The file of this package that shows how they are run, if there is one.
     remedy : str
-        What to do where a graph cannot be written.
+        What to do where a graph that torch can trace cannot be written.
     """
 
     suffix: ClassVar[str]
     example: ClassVar[str] = ""
-    remedy: ClassVar[str]
+    remedy: ClassVar[str] = ""
 
     @abstractmethod
     def check(self) -> None:
@@ -120,7 +120,6 @@ class Torch(Format):
     """``torch.export``: a zip file of a graph in JSON and of weights as they lie in memory, without a pickle."""
 
     suffix = ".pt2"
-    remedy = "use the model in Python, or train another preset (narrows presets lists them)"
 
     def check(self) -> None:
         """Ask nothing: torch is there."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 from torch._subclasses import fake_tensor
+from torch.distributions import Distribution
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
 from torch.overrides import TorchFunctionMode
@@ -49,8 +52,9 @@ def program_of(graph: Graph) -> ExportedProgram:
         if isinstance(side, str)
     }
     settle(graph.module)
+    logging.getLogger("torch.fx.experimental.symbolic_shapes").setLevel(logging.ERROR)  # what it says is raised, too
     sample = graph.sample[:TRACED_ROWS].contiguous()
-    with torch.no_grad(), InFull():
+    with torch.no_grad(), unchecked(), InFull():
         program = torch.export.export(graph.module.eval(), (sample,), dynamic_shapes=(sides,), strict=False)
         return program.run_decompositions({**DECOMPOSITIONS, **(OF_ROWS if sample.dtype == torch.float64 else {})})
 
@@ -62,6 +66,17 @@ def settle(module: nn.Module) -> None:
             if name in DECIDING and not buffer.dim():
                 delattr(part, name)
                 setattr(part, name, buffer.item())
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Let distributions take their parameters as they are: a check depends on the numbers."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 class InFull(TorchFunctionMode):
