@@ -164,13 +164,13 @@ def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detecto
     with (tmp_path / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     own, made = np.array([float(row["score"]) for row in rows]), np.load("out.npy")
-    # Where two training rows are equally near, rounding chooses between them.
+    # No more than the agreement allows may be apart.
     apart = np.abs(made - own) > 1e-5 + 1e-5 * np.abs(own)
     assert apart.sum() <= 3
     np.testing.assert_allclose(made, own, rtol=1e-2)
     said = json.loads(Path("graphs/model.json").read_text())
     marked = np.array([row["anomaly"] == "1" for row in rows])
-    # The threshold is the score of a calibration row, which is among these rows: rounding chooses on which side it is.
+    # The threshold is the score of a calibration row, which is among these rows: rounding decides on which side it is.
     clear = np.abs(own - said["alarm"]["threshold"]) > 1e-4
     assert clear.sum() >= 998
     assert ((made > said["alarm"]["threshold"]) == marked)[clear].all()

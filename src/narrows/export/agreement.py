@@ -23,8 +23,7 @@ class Agreement:
     rows : int
         Rows compared.
     rows_apart : int
-        Those that differ by more than 1e-5 (of pixels: of their range) + 1e-5 of a number. Where two training rows are
-        equally near, or two units of a code equally large, rounding chooses between them, in the package as here.
+        Those in which a number differs by more than 1e-5 (of pixels: of their range) + 1e-5 of its size.
     max_absolute_error : float
         Largest |graph - own|.
     max_relative_error : float
