@@ -64,6 +64,7 @@ CHAPTERS = sorted((ROOT / "docs" / "theory").glob("*.md"))
         "CONTRIBUTING.md",
         "docs/architecture.md",
         "docs/embedding.md",
+        "docs/export.md",
         "docs/sparse.md",
         *(f"docs/theory/{path.name}" for path in CHAPTERS),
     ],

@@ -56,6 +56,7 @@ FLAGS: Mapping[str, tuple[str, ...]] = {
     "settings": ("--set",),
     "first": ("--from",),
     "last": ("--to",),
+    "form": ("--format",),
 }
 ARGUMENTS = ("models", "model", "data", "expression", "file", "name")
 MANY = ("models", "settings", "ignore", "column")

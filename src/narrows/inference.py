@@ -45,16 +45,42 @@ def _rows_at_once(model: Model, draws: int = 1) -> int:
     return max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // model.schema.size) // draws)
 
 
+def shared_noise(model: Model) -> Noise:
+    """Return the draws that all rows share."""
+    return Noise(SCORE_SEED, model.device, shared=True)
+
+
 def clean_input(model: Model, raw: Tensor) -> Tensor:
     """Standardised input of raw rows; values that are binarised by a draw are drawn from one seed."""
-    return model.batch(raw, Noise(SCORE_SEED, model.device, shared=True)).seen
+    return model.batch(raw, shared_noise(model)).seen
+
+
+def code_of(model: Model, raw: Tensor, noise: Noise) -> Tensor:
+    """Return the codes (n, d) of as many raw rows as are taken at once; see `codes`."""
+    return model.latent.code(model.posterior(model.batch(raw, noise).seen))
+
+
+def mean_of(model: Model, z: Tensor) -> Tensor:
+    """Return the means (n, x) of as many codes (n, d) as are taken at once; see `decoded`."""
+    mean: Tensor = model.transform.inverse(model.decode(z[None]).mean[0])
+    return mean
+
+
+def bound_of(model: Model, raw: Tensor, samples: int, noise: Callable[[], Noise]) -> Tensor:
+    """Return the bounds (n,) of as many raw rows as are taken at once; see `bounds`.
+
+    What ``noise`` makes is drawn from twice: for values that are binarised by a draw, and for codes.
+    """
+    batch = model.batch(raw, noise())
+    terms = model.terms(batch, samples if model.latent.random else 1, noise())
+    return (terms.log_px - terms.kl).mean(0) + model.transform.log_dets(raw)
 
 
 def codes(model: Model, values: Tensor) -> Tensor:
     """Return the code of each raw row, shape (n, d): the posterior's mean, or its mode if discrete."""
 
     def encode(raw: Tensor) -> Tensor:
-        return model.latent.code(model.posterior(clean_input(model, raw)))
+        return code_of(model, raw, shared_noise(model))
 
     return in_chunks(model, values, encode)
 
@@ -84,11 +110,7 @@ def sparse_codes(model: Model, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def decoded(model: Model, z: Tensor) -> Tensor:
     """Return the mean of p(x | z) for codes (n, d), in raw units, shape (n, x)."""
-
-    def decode(chunk: Tensor) -> Tensor:
-        return model.transform.inverse(model.decode(chunk[None]).mean[0])
-
-    return in_chunks(model, z.to(model.transform.scale.dtype), decode)
+    return in_chunks(model, z.to(model.transform.scale.dtype), lambda chunk: mean_of(model, chunk))
 
 
 def reconstructed(model: Model, values: Tensor) -> Tensor:
@@ -102,15 +124,11 @@ def bounds(model: Model, values: Tensor, samples: int = SCORE_SAMPLES) -> Tensor
     The elbo with ``samples`` draws that all rows share; for a deterministic code, log p(x | z) less the code's price,
     which orders rows but is no bound.
     """
-    k = samples if model.latent.random else 1
 
     def score(raw: Tensor) -> Tensor:
-        batch = model.batch(raw, Noise(SCORE_SEED, model.device, shared=True))
-        terms = model.terms(batch, k, Noise(SCORE_SEED, model.device, shared=True))
-        return (terms.log_px - terms.kl).mean(0)
+        return bound_of(model, raw, samples, lambda: shared_noise(model))
 
-    nats = in_chunks(model, values, score, k)
-    return nats + model.transform.log_dets(values)
+    return in_chunks(model, values, score, samples if model.latent.random else 1)
 
 
 def imputed(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> tuple[Tensor, Tensor]:
@@ -194,7 +212,7 @@ def _from_observed(model: Model, values: Tensor, k: int, fill: Callable[[Tensor,
     at_least("draws", k, 1)
 
     def function(raw: Tensor) -> Tensor:
-        z = sample(model.posterior(clean_input(model, raw)), k, Noise(SCORE_SEED, model.device, shared=True))
+        z = sample(model.posterior(clean_input(model, raw)), k, shared_noise(model))
         return fill(raw, model.decode(z))
 
     return in_chunks(model, values, function, k)

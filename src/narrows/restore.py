@@ -63,7 +63,8 @@ def restored(model: Model, images: Tensor, side: int = SIDE, hidden: Tensor | No
         for first in range(0, len(planes), at_once):
             some = slice(first, first + at_once)
             for part, seen, inner in _parts(planes.shape[2:], model.network, side):
-                made = _mean(model, model.network, planes[some][seen], gaps[some][seen])
+                hides = gaps[some][seen] if len(gaps) else None
+                made = mean_of_clean(model, model.network, planes[some][seen], hides)
                 out[some][part] = made[inner].cpu()
     if hidden is not None:
         out = torch.where(gaps, out, planes.to(out.dtype))
@@ -113,11 +114,12 @@ def _stretch(start: int, end: int, margin: int) -> tuple[slice, slice, slice]:
     return slice(start, end), slice(before, end + margin), slice(start - before, end - before)
 
 
-def _mean(model: Model, network: Around, raw: Tensor, hidden: Tensor) -> Tensor:
-    """Mean of p(clean | seen) of raw images (n, c, h, w) of any size, some pixels hidden, in raw units."""
+def mean_of_clean(model: Model, network: Around, raw: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """Mean of p(clean | seen) of raw images (n, c, h, w) taken at once, some pixels hidden, in raw units."""
     transform = model.transform
     batch: Batch = transform(raw.to(model.device))
-    seen = (batch.hide(hidden.to(model.device)) if len(hidden) else batch).seen
+    seen = (batch if hidden is None else batch.hide(hidden.to(model.device))).seen
     params = network.map(seen)
-    p = model.likelihood(params.view(1, len(raw), *model.param_shape[:-2], *params.shape[2:]))
-    return transform.inverse(p.mean[0])
+    p = model.likelihood(params.view(1, raw.shape[0], *model.param_shape[:-2], *params.shape[2:]))
+    mean: Tensor = transform.inverse(p.mean[0])
+    return mean

@@ -22,6 +22,11 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def pieces(rows: Tensor, size: int) -> Sequence[Tensor]:
+    """Rows (n, ...) in order, so many at once; all of them while a graph is traced, which is one for any number."""
+    return (rows,) if torch.compiler.is_exporting() else rows.split(size)
+
+
 class Rows(Protocol):
     """What a fingerprint asks of rows: a tensor, or rows in a file."""
 

@@ -317,7 +317,7 @@ def test_an_output_that_is_an_input_is_refused(local, data, here, done, refused)
 
 
 def test_options_that_say_nothing_here_are_refused(local, data, refused):
-    refused("export", local, "-o", "m.codec", says="add --codec")
+    refused("export", local, data, "-o", "m.codec", "--codec", says="was given to compare graphs on")
     refused("compress", local, data, "-o", "x.nrw", "--batch", 0, says="batch was given as 0")
     refused("compress", local, data, "-o", "x.nrw", "--lossy", says="--lossy is for models of preset lossy")
     refused("compress", local, data, "-o", "x.nrw", "--quality", 50, says="are for --lossy")

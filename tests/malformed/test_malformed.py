@@ -51,6 +51,9 @@ VERBS = {
     "imputer": lambda file, sound: ("impute", file, sound / "new.csv", "-o", "out.csv"),
     "report": lambda file, sound: ("report", file, sound / "new.csv", "-o", "out.html"),
     "report of rows": lambda file, sound: ("report", sound / DETECTOR, file, "-o", "out.html"),
+    "export": lambda file, sound: ("export", file, "-o", "graphs"),
+    "export into": lambda file, sound: ("export", sound / DETECTOR, "-o", file),
+    "export on rows": lambda file, sound: ("export", sound / DETECTOR, file, "-o", "graphs"),
 }
 
 
@@ -80,7 +83,7 @@ def scores_in(file: Path) -> list[float]:
 def test_every_input_has_its_treatment(case: Case, sound, here, tmp_path_factory, monkeypatch, refused, done):
     monkeypatch.setattr(limits, "FREE_BYTES", 8 * 2**20)  # a bomb need not be large to be one
     folder = tmp_path_factory.mktemp("made")
-    if case.verb in ("detector", "imputer", "report"):
+    if case.verb in ("detector", "imputer", "report", "export"):
         for name in (DETECTOR, IMPUTER):
             shutil.copy(sound / name, folder)
     words = (*VERBS[case.verb](case.make(folder), sound), *case.options)

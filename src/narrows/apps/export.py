@@ -1,16 +1,26 @@
-"""The small file that a decoder needs of a model."""
+"""What other programs need of a model: its graphs, or the small file that a decoder needs."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from narrows.apps.reading import Reading
 from narrows.atomic import check_target
-from narrows.errors import InputError
+from narrows.errors import InputError, check_seed
+from narrows.records import plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from narrows.export import Exported
+    from narrows.study.tables import Table
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedCodec:
     """A codec file.
 
     Parameters
@@ -31,24 +41,100 @@ class Exported:
     file_bytes: int
 
 
-def export(model: Path, output: Path, codec: bool = False) -> Exported:
-    """Write the small file that is all that decompress needs of a model.
+@dataclass(frozen=True)
+class ExportedGraphs:
+    """A folder of graphs.
+
+    Parameters
+    ----------
+    folder : str
+        Its name.
+    files : list of str
+        All that is in it.
+    graphs : list of Exported
+        What each takes and gives, and how far it is from the model.
+    """
+
+    folder: str
+    files: list[str]
+    graphs: list[Exported]
+
+    def tables(self) -> list[Table]:
+        """The graphs, and what was written beside them."""
+        from narrows.study.tables import Table
+
+        columns = ("graph", "file", "bytes", "rows compared", "rows apart", "largest error", "largest relative error")
+        rows = [(one.name, one.file, one.file_bytes, *dataclasses.astuple(one.compared)) for one in self.graphs]
+        others = [(name,) for name in self.files if name not in {one.file for one in self.graphs}]
+        return [
+            Table(f"graphs in {self.folder}, each beside the model itself", columns, rows),
+            Table("beside them", ("file",), others),
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return dict(plain(self))
+
+
+def export(
+    model: Path,
+    output: Path,
+    data: str | None = None,
+    codec: bool = False,
+    form: Literal["onnx", "torch"] = "onnx",
+    false_alarm_rate: float = 0.01,
+    seed: int = 0,
+    reading: Reading = Reading(),  # noqa: B008  frozen
+) -> ExportedCodec | ExportedGraphs:
+    """Write a model as graphs that other programs run, each compared with the model itself.
 
     Parameters
     ----------
     model : Path
-        A model file of a preset that compresses, such as compressor.
+        A model file, or a detector file.
     output : Path
-        The file to write, by custom with the suffix .codec.
+        A new folder for the graphs, with model.json, which says all that is needed to run them; with --codec, the file
+        to write, by custom with the suffix .codec.
+    data : str, optional
+        Rows to compare on, of which the first 1,000 are taken; without them rows are drawn from the range of the data.
     codec : bool
-        Write the codec; it is what there is to export.
+        Write instead the small file that is all that decompress needs of a model that compresses.
+    form : {"onnx", "torch"}
+        ONNX graphs, or torch.export's .pt2 files.
+    false_alarm_rate : float
+        Of a detector: share of normal rows that may be above the threshold in model.json.
+    seed : int
+        Of the rows that are drawn.
+    reading : Reading
+        How to read the data.
     """
-    if not codec:
-        raise InputError("export was not told what to write; add --codec for the codec of a model that compresses")
+    if codec:
+        return _codec(model, output, data)
+    check_seed(seed)
+
+    from narrows.export import export_graphs
+
+    rows = None if data is None else _rows(model, data, reading)
+    made = export_graphs(model, output, form, rows, false_alarm_rate=false_alarm_rate, seed=seed)
+    return ExportedGraphs(str(output), sorted(path.name for path in output.iterdir()), made)
+
+
+def _codec(model: Path, output: Path, data: str | None) -> ExportedCodec:
+    if data is not None:
+        raise InputError(f"{data} was given to compare graphs on, and --codec writes none; leave one of them out")
     check_target(output, inputs=[model])
 
     from narrows.compression.files import fingerprint, open_compressor, save_codec
 
     compressor = open_compressor(model)
     size = save_codec(compressor, output)
-    return Exported(str(output), compressor.kind, fingerprint(compressor), size)
+    return ExportedCodec(str(output), compressor.kind, fingerprint(compressor), size)
+
+
+def _rows(model: Path, data: str, reading: Reading) -> Tensor:
+    """The first rows of data, as the model has them."""
+    from narrows.export import rows_compared, schema_of
+    from narrows.tensors import tensor_of
+
+    schema = schema_of(model)
+    return tensor_of(reading.read(data, schema).values[: rows_compared(schema)])

@@ -30,6 +30,8 @@ class Likelihood(Part, axis="likelihood"):
         How many times faster than the network's an adaptive optimizer moves parameters of the likelihood's own.
     matrices : bool
         Whether it multiplies matrices, which training may then do in bfloat16, as those of the network.
+    sequential : bool
+        Whether the mean of p(x | z) is made cell by cell, each told from those before it.
     cellwise : bool
         Whether its p(x | z) offers ``log_prob_of(x, scored)``, the nats of some cells alone, and ``log_prob_clean``,
         those of clean cells told from noisy ones; see `narrows.likelihoods.reals.Spherical`.
@@ -38,6 +40,7 @@ class Likelihood(Part, axis="likelihood"):
     grid: ClassVar[bool] = True
     pace: ClassVar[float] = 1.0
     matrices: ClassVar[bool] = False
+    sequential: ClassVar[bool] = False
     cellwise: ClassVar[bool] = False
     n_params: int = 1
 

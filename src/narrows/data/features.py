@@ -147,7 +147,7 @@ class Features(nn.Module):
         numbers = self._scaled(self._numbers(raw)).to(self.scale.dtype).flatten(1)
         if not self.mixed:
             return numbers
-        features = numbers.new_zeros(len(raw), self.size)
+        features = numbers.new_zeros(raw.shape[0], self.size)
         features[:, self.number_places] = numbers.nan_to_num(0.0)
         if len(self.symbol_columns):
             index, observed = self.symbols(raw)
@@ -159,7 +159,7 @@ class Features(nn.Module):
     def _numbers(self, raw: Tensor) -> Tensor:
         """Cells that are numbers (n, groups, cells of one scale) in float64, counts as ln(1 + count)."""
         if not self.mixed:
-            return raw.reshape(len(raw), len(self.moments.mean), -1).double()
+            return raw.reshape(raw.shape[0], len(self.moments.mean), -1).double()
         cells = raw[:, self.number_columns].double()
         return torch.where(self.logs.bool(), cells.clamp_min(0).log1p(), cells).unsqueeze(2)
 

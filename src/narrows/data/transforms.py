@@ -161,13 +161,13 @@ class Transform(nn.Module):
     @property
     def log_det(self) -> float:
         """ln |dx / draw| in nats per example: add it to log p(x) for the log density of raw data."""
-        if self.grid:
-            return 0.0
-        return -float(self.scale.double().log().expand(self.schema.shape).sum())
+        return float(self.log_dets())
 
-    def log_dets(self, raw: Tensor) -> float:
-        """`log_det` of each raw row (n, x): one figure, for every cell is observed."""
-        return self.log_det
+    def log_dets(self, raw: Tensor | None = None) -> Tensor:
+        """`log_det` of each raw row (n, x), shape (): one figure, for every cell is observed."""
+        logs = self.scale.double().log().expand(self.schema.shape)
+        # On the processor, whose single numbers any device takes.
+        return (logs.new_zeros(()) if self.grid else -logs.sum()).cpu()
 
     @property
     def resolution(self) -> float:

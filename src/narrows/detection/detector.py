@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -102,14 +103,17 @@ class Detector(nn.Module):
         """
         self.features.moments.fade(memory)
         self.features.update(rows)
-        seen = self.features(rows)
-        beside = {name: comparison(seen) for name, comparison in self._comparisons()}
+        beside = self._beside(rows)
         for name, view, _ in self._looks():
             view.learn(beside[name])
 
     def scores(self, rows: Tensor) -> Tensor:
         """Nats (n,), float64, of raw rows (n, x)."""
         return self._in_blocks(rows, self._scored)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Nats (n,) of raw rows (n, x) all at once, for a graph of it: `scores`, up to their last bits."""
+        return self._scored(self._beside(rows))
 
     def contributions(self, rows: Tensor) -> Tensor:
         """Shares (n, cells) of the scores of raw rows, which add up to them; a cell is a column, or a pixel's channel.
@@ -118,6 +122,11 @@ class Detector(nn.Module):
         column are then summed. A negative share speaks for the row.
         """
         return self._in_blocks(rows, self._shared)
+
+    def _beside(self, rows: Tensor, own: Mapping[str, Tensor] = MappingProxyType({})) -> dict[str, Near]:
+        """Raw rows (n, x) in each comparison, of which ``own`` may name the references that they are themselves."""
+        seen = self.features(rows)
+        return {name: comparison(seen, own.get(name)) for name, comparison in self._comparisons()}
 
     def _scored(self, beside: Mapping[str, Near]) -> Tensor:
         parts = [view.weight * tail(view(beside[name])) for name, view, tail in self._looks()]
@@ -162,11 +171,8 @@ class Detector(nn.Module):
         @torch.inference_mode()
         def block(start: int) -> Tensor:
             some = slice(start, start + self.block)
-            seen = self.features(_filled(rows[some], self.block))
-            beside = {
-                name: comparison(seen, None if own is None else _filled(own[name][some], self.block))
-                for name, comparison in self._comparisons()
-            }
+            itself = {name: _filled(places[some], self.block) for name, places in (own or {}).items()}
+            beside = self._beside(_filled(rows[some], self.block), itself)
             return function(beside)[: len(rows) - start]
 
         return torch.cat(side_by_side(block, range(0, len(rows), self.block)))

@@ -8,6 +8,8 @@ import threading
 import torch
 from torch import Tensor, nn
 
+from narrows.tensors import pieces
+
 SPARE = 2  # candidates beyond those wanted: a matrix product in float32 may misplace near ties
 HANDICAP = 1e-4
 CELLS_AT_ONCE = 4_000_000
@@ -78,10 +80,11 @@ class References(nn.Module):
         wanted = min(k + shift, there)
         candidates = min(wanted + SPARE, there)
         size = max(1, CELLS_AT_ONCE // (len(self.rows) + 2 * candidates * rows.shape[1]))
+        chunks = pieces(rows - self.centre, size)
+        owns = [None] * len(chunks) if own is None else own.split(size)
         means = []
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size] - self.centre
-            places = self._places(chunk, candidates, wanted, None if own is None else own[start : start + size])
+        for chunk, itself in zip(chunks, owns, strict=True):
+            places = self._places(chunk, candidates, wanted, itself)
             if shift:
                 copied = (chunk == self._picked(places[:, :1])[:, 0]).all(1, keepdim=True)
                 places = torch.where(copied, places[:, wanted - k :], places[:, :k])
@@ -90,8 +93,8 @@ class References(nn.Module):
 
     def _places(self, rows: Tensor, candidates: int, wanted: int, own: Tensor | None) -> Tensor:
         """Places of so many nearest references (n, wanted), the nearest first."""
-        closeness = _kept_room(len(rows), self.rows)
-        torch.addmm(self.offsets, rows, self.rows.T, out=closeness)
+        room = None if torch.compiler.is_exporting() else _kept_room(len(rows), self.rows)
+        closeness = torch.addmm(self.offsets, rows, self.rows.T, out=room)
         if own is not None:
             at = (own >= 0).nonzero().flatten()
             closeness[at, own[at]] = -torch.inf

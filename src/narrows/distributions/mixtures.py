@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from narrows.distributions.normals import DiagonalNormal, FullNormal
+from narrows.tensors import pieces
 
 NUMBERS_AT_ONCE = 4_000_000
 
@@ -48,6 +49,6 @@ class Mixture(Distribution):
         """Nats of codes (k, n, d): (k, n)."""
         # Every code meets every part; many codes do so in turn, so that memory is bounded.
         at_once = max(1, NUMBERS_AT_ONCE // (len(self.log_weights) * value.shape[-1]))
-        codes = value.reshape(-1, 1, value.shape[-1]).split(at_once)
+        codes = pieces(value.reshape(-1, 1, value.shape[-1]), at_once)
         nats = [torch.logsumexp(self.parts.log_prob(some) + self.log_weights, -1) for some in codes]
         return torch.cat(nats).view(value.shape[:-1])

@@ -105,7 +105,7 @@ class FullNormal(Distribution):
         mean, diagonal, below = numbers.split([size, size, size * (size - 1) // 2], 1)
         scale = torch.nn.functional.softplus(diagonal + SHIFT) + SMALLEST_SCALE
         places = _below(size, numbers.device).expand_as(below)
-        factor = numbers.new_zeros(len(numbers), size * size).scatter(1, places, below).unflatten(1, (size, size))
+        factor = numbers.new_zeros(numbers.shape[0], size * size).scatter(1, places, below).unflatten(1, (size, size))
         return cls(mean, factor + torch.diag_embed(scale))
 
     def numbers(self) -> Tensor:

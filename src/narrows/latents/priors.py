@@ -74,7 +74,9 @@ class Standard(Prior, kind="standard"):
 
     def forward(self, n: int, device: torch.device) -> Distribution:
         """N(0, I) for n examples."""
-        return _standard(n, self.size, device)
+        # While a graph is traced the number of rows is a symbol, which nothing can be kept by.
+        made = StandardNormal if torch.compiler.is_exporting() else _standard
+        return made(n, self.size, device)
 
 
 class Mixture(Prior, kind="mixture"):

@@ -82,7 +82,7 @@ class Sparse(Exact):
     def posterior(self, h: Tensor) -> Distribution:
         """All mass at the code, whose price is in float32 at least."""
         z, price = self.select(h)
-        price = price.to(torch.promote_types(h.dtype, torch.float32)).expand(len(h))
+        price = price.to(torch.promote_types(h.dtype, torch.float32)).expand(h.shape[0])
         return self.law(z, price, self._revived(h, z) if self.training and self.dead_after else None)
 
     def revived(self, q: Distribution) -> Tensor | None:

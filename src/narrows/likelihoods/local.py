@@ -17,6 +17,7 @@ from narrows.errors import at_least, at_most
 from narrows.likelihoods.pixels import DiscretizedLogistic, Levels
 from narrows.noise import Noise
 from narrows.sampling import SMALLEST_UNIFORM, draw
+from narrows.tensors import pieces
 
 SUMS_AT_ONCE = 40_000_000  # of large images fewer at once, so that memory does not grow with them
 LARGEST = CEILING / 2**ACTIVATION  # hidden unit, as a codec holds it
@@ -54,6 +55,7 @@ class Local(Levels, kind="local"):
 
     pace = 4.0
     matrices = True
+    sequential = True
 
     def __init__(
         self,
@@ -206,7 +208,7 @@ class LocalLevels(Distribution):
         """Nats of the levels ``value`` (n, x) or (k, n, x), summed over cells, or estimated from some: (k, n)."""
         levels = value.expand(*self.batch_shape, *self.event_shape).flatten(0, 1)
         rows = self.images_at_once
-        parts = zip(*(part.split(rows) for part in (levels, self.told.flatten(0, 1), self.scored)), strict=True)
+        parts = zip(*(pieces(part, rows) for part in (levels, self.told.flatten(0, 1), self.scored)), strict=True)
         return torch.cat([self._nats(*part) for part in parts]).view(self.batch_shape) / self.share
 
     def _nats(self, levels: Tensor, told: Tensor, places: Tensor) -> Tensor:

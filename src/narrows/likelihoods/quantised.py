@@ -209,7 +209,7 @@ class QuantisedLevels(Distribution):
 
         values = self.coarse.walked(k, level).flatten(0, 2)
         q = in_steps(values, steps.view(-1, 1, 1, 1))
-        mean = quantised.restored(q, steps, quantised.local.every_place(len(q), q.device)).view_as(q)
+        mean = quantised.restored(q, steps, quantised.local.every_place(q.shape[0], q.device)).view_as(q)
         return _rest(mean, steps)
 
 

@@ -116,6 +116,17 @@ def report(name: str, make: Callable[[Path], Path], refused: str, *options: str)
     return Case(f"report: {name}", make, refused, verb="report", options=options)
 
 
+def export(name: str, make: Callable[[Path], Path], refused: str, *options: str) -> Case:
+    return Case(f"export: {name}", make, refused, verb="export", options=options)
+
+
+def full(folder: Path) -> Path:
+    """A folder with a file in it."""
+    (folder / "graphs").mkdir()
+    (folder / "graphs" / "notes.txt").touch()
+    return folder / "graphs"
+
+
 def _more(header: dict[str, Any]) -> None:
     header["schema"]["columns"].append({"name": "z", "kind": "numeric", "categories": []})
 
@@ -218,4 +229,13 @@ CASES = (
     report("a rate too fine", lambda folder: folder / DETECTOR, "calibration rows", "--false-alarm-rate", "1e-5"),
     report("a colour that there is not", lambda folder: folder / DETECTOR, "--colour hue", "--colour", "hue"),
     report("a seed below 0", lambda folder: folder / DETECTOR, "seed was given as -1", "--seed", "-1"),
+    export("no such file", lambda folder: folder / "none.safetensors", "there is no file"),
+    export("a folder", lambda folder: folder, "is a folder"),
+    export("text", changed(lambda content: b"hello"), "is not a narrows model file"),
+    export("a detector with a bit flipped", changed(flipped(0.9)), ALTERED),
+    export("a model with a bit flipped", changed(flipped(0.9), IMPUTER), ALTERED),
+    export("an unknown format", lambda folder: folder / IMPUTER, "value of --format 'tflite'", "--format", "tflite"),
+    export("a rate too fine", lambda folder: folder / DETECTOR, "calibration rows", "--false-alarm-rate", "1e-5"),
+    export("a seed below 0", lambda folder: folder / DETECTOR, "seed was given as -1", "--seed", "-1"),
+    Case("export: into a folder that is not empty", full, "is there already", verb="export into"),
 )

@@ -40,6 +40,12 @@ CASES = (
         "lacks the column 'hops' that the model was trained on",
         verb="report of rows",
     ),
+    Case(
+        "export: a column missing",
+        table(without("hops")),
+        "lacks the column 'hops' that the model was trained on",
+        verb="export on rows",
+    ),
     detect("a column missing", table(without("hops")), refused="lacks the column 'hops' that the model was trained on"),
     detect("a constant column missing", table(without("version")), refused="lacks the column 'version'"),
     detect(
