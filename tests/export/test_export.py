@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,9 +33,6 @@ from narrows.model import Model
 from narrows.persist import Fitted, load, save
 from narrows.presets import choose
 from narrows.restore import restored
-
-onnxruntime = pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
 
 TABLE = mixed_schema(
     (

@@ -29,6 +29,8 @@ def read(path: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     data, name, output = sys.argv[1:]
     graph = MODEL["graphs"][name]
     rows = read(data).astype(graph["input"]["dtype"])

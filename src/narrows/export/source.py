@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,5 +136,5 @@ def plain_tensor(tensor: Tensor) -> Any:
     """Return numbers as JSON has them; what is not finite is null."""
     if not tensor.is_floating_point():
         return tensor.tolist()
-    flat = [number if torch.isfinite(torch.tensor(number)) else None for number in tensor.flatten().tolist()]
+    flat = [number if math.isfinite(number) else None for number in tensor.flatten().tolist()]
     return flat if tensor.dim() else flat[0]
