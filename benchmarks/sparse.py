@@ -55,7 +55,7 @@ WORLDS = {
     for dim, active in ACTIVE.items()
     for name in ("flat", "hierarchical")
 }
-TRAINING = ("--batch-size", "512", "--rate", "0.003", "--patience", "100000", "--validation", "0.02")
+TRAINING = ("--batch-size", "512", "--rate", "0.0015", "--patience", "100000", "--validation", "0.02")
 PENALTIES = (0.05, 0.1, 0.2)
 OTHERS_ROWS = 100_000
 OTHERS_ALPHA = 0.15

@@ -84,7 +84,7 @@ def test_known_features_are_found_again():
     z = (random.random((8000, 24)) < 1.5 / 24) * random.uniform(0.5, 1.5, (8000, 24))
     x = (z @ features).astype(np.float32)
     settings = ["latent.size=32", "latent.k=2"]
-    model = fit(x, infer_schema(x), "dictionary", settings, Plan(epochs=8, rate=0.003, batch_size=256)).model
+    model = fit(x, infer_schema(x), "dictionary", settings, Plan(epochs=16, rate=0.006, batch_size=256)).model
     atoms = (model.network.atoms.detach() * model.transform.scale).numpy()
     cosine = features @ (atoms / np.linalg.norm(atoms, axis=1, keepdims=True)).T
     assert np.median(cosine.max(1)) > 0.98

@@ -37,9 +37,9 @@ class Dictionary(Network, kind="dictionary"):
         Where their thresholds start: what a unit hears before it has learned has a deviation of 1, as what is seen has.
     """
 
-    # Adam moves each number by about its rate in a step, and what must turn is a direction: ten times the usual rate
-    # turns an atom of a hundred numbers by a tenth.
-    pace = 10.0
+    # Adam moves each number by about its rate in a step, and what must turn is a direction of norm 1, whose numbers are
+    # small: twice the usual rate. At ten times it the thresholds of the descent run away.
+    pace = 2.0
 
     def __init__(self, tied: bool = False, steps: int = 0, threshold: float = 2.0) -> None:
         super().__init__()
