@@ -60,7 +60,7 @@ def estimates(latent, gradient, objective, log_px, h=H, seen=None):
     h = h[: latent.n_params].expand(ROWS, -1).clone().requires_grad_()
     z, q = gradient.draw(latent.posterior(h), objective.samples, Noise(12), END)
     terms = Terms(log_px(z), z, q, latent.prior(ROWS, z.device), seen)
-    surrogate = gradient.surrogate(objective.cost(terms, END), terms, objective)
+    surrogate = gradient.surrogate(objective.cost(terms, END), terms, objective, END)
     return ROWS * torch.autograd.grad(surrogate, h)[0]
 
 
@@ -87,7 +87,7 @@ class TestScore:
         z = sample(q, 3, Noise(0))
         terms, objective = Terms(bits_log_px(z), z, q, BITS.prior(4, h.device)), Elbo(samples=3, divergence="sampled")
         cost = objective.cost(terms, END)
-        surrogate = Score("none").surrogate(cost, terms, objective)
+        surrogate = Score("none").surrogate(cost, terms, objective, END)
         by_hand = (cost + cost.detach() * terms.log_q).mean(0).mean()
         torch.testing.assert_close(*(torch.autograd.grad(one, h, retain_graph=True)[0] for one in (surrogate, by_hand)))
 
@@ -198,7 +198,7 @@ class TestPath:
         z, q = gradient.draw(PAIR.posterior(h), k, Noise(3), END)
         terms = Terms(squares_log_px(z) + (bias * z.sum(-1, keepdim=True)).sum(-1), z, q, PAIR.prior(n, h.device))
         cost = objective.cost(terms, END)
-        found = torch.autograd.grad(gradient.surrogate(cost, terms, objective), [h, bias], retain_graph=True)
+        found = torch.autograd.grad(gradient.surrogate(cost, terms, objective, END), [h, bias], retain_graph=True)
 
         weight = torch.softmax(-cost.detach(), 0)
         z, q = Pathwise().draw(PAIR.posterior(h), k, Noise(3), END)

@@ -195,6 +195,17 @@ class TestIwae:
         cost = torch.tensor([[1e4], [1e4 + 1]])
         assert Iwae(2).combine(cost).item() == pytest.approx(1e4 - math.log((1 + math.exp(-1)) / 2), abs=2e-3)
 
+    @pytest.mark.parametrize("kind", [Iwae, Renyi], ids=lambda kind: kind.kind)
+    def test_weights_are_charged_for_codes_by_and_by_and_reported_whole(self, kind):
+        terms, _ = gaussian_terms(k=5)
+        objective, plain = kind(samples=5, warm_up=0.4), kind(samples=5)
+        for progress, share in [(0.0, 0.0), (0.1, 0.25), (0.4, 1.0), (1.0, 1.0)]:
+            cost = objective.cost(terms, at(progress))
+            torch.testing.assert_close(cost, share * terms.log_ratio - terms.log_px)
+            torch.testing.assert_close(objective.reported(cost, terms), plain.reported(plain.cost(terms, END), terms))
+        with pytest.raises(InputError, match=r"objective\.warm_up"):
+            kind(warm_up=1.5)
+
     def test_deterministic_codes_have_no_weights(self):
         assert "latent=gaussian" in Iwae().refuses_latent(PlainCode(2))
         assert Iwae().refuses_latent(Gaussian(2)) is None

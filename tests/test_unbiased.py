@@ -26,7 +26,8 @@ from narrows.values import Clock, Terms
 ROWS = 100_000
 SEEDS = 20
 LEVEL = 1e-4
-END = Clock.at_end()
+MIDDLE = Clock()
+MIDDLE.set(0, 0.5)  # where schedules are under way
 
 X = torch.tensor([1.0, 0.0])
 H = torch.tensor([0.4, -0.8, -0.2, -0.3, 0.3])
@@ -52,10 +53,10 @@ def estimates(latent, gradient, objective, seed):
     """Independent estimates of the gradient, a row each."""
     noise = Noise(seed)
     h, biases = parameters(latent, ROWS, torch.float32)
-    z, q = gradient.draw(latent.posterior(h), objective.samples, noise, END)
+    z, q = gradient.draw(latent.posterior(h), objective.samples, noise, MIDDLE)
     seen = noise.normal((ROWS, 2), rows=0)
     terms = Terms(log_px(z, biases), z, q, latent.prior(ROWS, z.device), seen)
-    surrogate = gradient.surrogate(objective.cost(terms, END), terms, objective)
+    surrogate = gradient.surrogate(objective.cost(terms, MIDDLE), terms, objective, MIDDLE)
     return ROWS * torch.cat(torch.autograd.grad(surrogate, [h, biases]), 1)
 
 
@@ -64,7 +65,7 @@ def exact(latent, objective, nodes):
     h, biases = parameters(latent, 1, torch.float64)
     q = latent.posterior(h)
     at = points(q, nodes)
-    value = expected(objective, log_px(at.z[:, None], biases)[:, 0], q, latent.prior(1, h.device), at)
+    value = expected(objective, log_px(at.z[:, None], biases)[:, 0], q, latent.prior(1, h.device), at, MIDDLE)
     return torch.cat(torch.autograd.grad(value, [h, biases]), 1)[0]
 
 
@@ -98,10 +99,11 @@ def estimators():
 
 
 ELBO, BETA, PAIRS, TRIPLES = Elbo(samples=2), Elbo(beta=3.0, samples=2, divergence="sampled"), Iwae(2), Iwae(3)
+WARMED = Iwae(3, warm_up=1.0)
 CODES = {
     Bernoulli(2): (1, ELBO, BETA, PAIRS, TRIPLES),
     Categorical(symbols=1, categories=3): (1, ELBO, BETA, PAIRS, TRIPLES),
-    Gaussian(1): (60, ELBO, BETA, PAIRS, TRIPLES),
+    Gaussian(1): (60, ELBO, BETA, PAIRS, TRIPLES, WARMED),
     Gaussian(2): (40, ELBO, PAIRS),
     FullGaussian(2): (90, ELBO),
 }
@@ -117,8 +119,8 @@ def cases():
         plain = gradient.spec() == type(gradient)().spec()
         for objective in objectives if plain else [one for one in objectives if one in (BETA, TRIPLES)]:
             if not gradient.refuses_pair(latent, objective):
-                beta = "-beta" * (objective is BETA)
-                name = f"{named(gradient)}, {latent.kind}{latent.size}, {objective.kind}{objective.samples}{beta}"
+                variant = "-beta" * (objective is BETA) + "-warmed" * (objective is WARMED)
+                name = f"{named(gradient)}, {latent.kind}{latent.size}, {objective.kind}{objective.samples}{variant}"
                 yield pytest.param(gradient, latent, objective, nodes, id=name)
 
 
@@ -164,7 +166,7 @@ def test_one_wrong_term_is_seen():
     """A score function whose baseline holds a share of the draw's own cost, a bias that is easily overlooked."""
 
     class OwnCost(Score):
-        def surrogate(self, cost, terms, objective):
+        def surrogate(self, cost, terms, objective, clock):
             advantage = (cost - cost.mean(0)).detach() / len(cost)
             return (cost.mean(0) + (advantage * terms.log_q).sum(0)).mean()
 

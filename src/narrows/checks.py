@@ -153,7 +153,7 @@ def _stages(model: Model, example: Example, k: int) -> dict[str, tuple[Tensor, t
         "kl": (terms.kl.expand(k, n), (k, n)),
         "cost": (cost, (k, n)),
         "combined": (model.objective.combine(cost), (n,)),
-        "surrogate": (model.gradient.surrogate(cost, terms, model.objective), ()),
+        "surrogate": (model.gradient.surrogate(cost, terms, model.objective, Clock.at_end()), ()),
     }
 
 

@@ -265,7 +265,7 @@ class Model(nn.Module):
         batch = self.recipe.corruption(self._taught(raw, noise), noise)
         terms = self.terms(batch, objective.samples, noise, clock, estimated=True)
         cost = objective.cost(terms, clock)
-        surrogate = self.gradient.surrogate(cost, terms, objective)
+        surrogate = self.gradient.surrogate(cost, terms, objective, clock)
         revived = self.latent.revived(terms.posterior)
         if revived is not None:
             surrogate = surrogate - REVIVAL * self._told_besides(revived, terms.posterior.mean, batch, noise).mean()

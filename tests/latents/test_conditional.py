@@ -120,7 +120,7 @@ def test_estimators_agree_where_the_class_is_known(objective):
         q, prior = known(latent, h, torch.ones(rows, dtype=torch.long))
         z, scoring = gradient.draw(q, 2, Noise(2), END)
         terms = Terms(-(z - 0.5).square().sum(-1), z, scoring, prior)
-        gradient.surrogate(objective.cost(terms, END), terms, objective).backward()
+        gradient.surrogate(objective.cost(terms, END), terms, objective, END).backward()
         if not gradient.bias(latent, objective):
             means.append(rows * h.grad.mean(0))
             spreads.append(rows**2 * h.grad.var(0) / rows)

@@ -113,7 +113,7 @@ def test_two_unbiased_estimators_agree(objective):
         h = numbers(1).expand(rows, -1).clone().requires_grad_()
         z, q = gradient.draw(latent.posterior(h), 2, Noise(2), END)
         terms = Terms(-(z - 0.5).square().sum(-1), z, q, latent.prior(rows, CPU))
-        gradient.surrogate(objective.cost(terms, END), terms, objective).backward()
+        gradient.surrogate(objective.cost(terms, END), terms, objective, END).backward()
         means.append(rows * h.grad.mean(0))
         spreads.append(rows**2 * h.grad.var(0) / rows)
     assert ((means[0] - means[1]).abs() < 5 * (spreads[0] + spreads[1]).sqrt()).all()

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -103,6 +104,10 @@ class Objective(Part, axis="objective"):
         """Whether it takes the densities of single units, and not only those of whole codes."""
         return False
 
+    def share(self, clock: Clock) -> Tensor:
+        """Share of log q(z | x) / p(z) that a draw is charged at a time of the training, shape ()."""
+        return torch.ones_like(clock.progress)
+
     @abstractmethod
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Nats of each draw, shape (k, n)."""
@@ -143,7 +148,7 @@ class Gradient(Part, axis="gradient"):
     def draw(self, q: Distribution, k: int, noise: Noise, clock: Clock) -> tuple[Tensor, Distribution]:
         """Draw codes (k, n, ...) from q; also return the distribution that scores them."""
 
-    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
+    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective, clock: Clock) -> Tensor:
         """Build the scalar whose gradient estimates that of the mean over examples of ``objective.combine(cost)``.
 
         That mean itself, where the draw carries the gradient. Its value is never reported: of others it is no bound.

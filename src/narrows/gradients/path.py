@@ -106,15 +106,21 @@ class DoublyReparameterised(StickingTheLanding, kind="doubly-reparameterised"):
     With normalised weights w_i the gradient for the encoder is -sum_i w_i^2 (d log weight_i / dz_i) dz_i, for decoder
     and prior that of iwae, -sum_i w_i d log weight_i. Its signal does not drown in noise as the number of draws grows,
     as that of the plain path does.
+
+    Where weights are warmed up, weight_i = p(x | z_i) (p(z_i) / q(z_i | x))^beta, what is left out has the weight beta:
+    -beta E w_i d log q(z_i | x), at a held z_i, is -beta E (dw_i / dz_i) dz_i along the path, and w_i has the slope
+    (w_i - w_i^2) d log weight_i / dz_i. So w_i - beta (w_i - w_i^2) stands in place of w_i^2.
     """
 
-    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
-        """Mean of the combined cost; what goes back to a code is weighed once more on its way."""
+    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective, clock: Clock) -> Tensor:
+        """Mean of the combined cost; what goes back to a code, weighed by w_i, is weighed once more on its way."""
         if terms.z.requires_grad:
-            weight = torch.softmax(-cost.detach(), 0)
-            weight = weight.reshape(*weight.shape, *(1 for _ in terms.z.shape[2:]))
-            terms.z.register_hook(lambda gradient: gradient * weight)
-        return super().surrogate(cost, terms, objective)
+            again = torch.softmax(-cost.detach(), 0)
+            if objective.scheduled:
+                again = torch.lerp(torch.ones_like(again), again, objective.share(clock).to(again.dtype))
+            again = again.reshape(*again.shape, *(1 for _ in terms.z.shape[2:]))
+            terms.z.register_hook(lambda gradient: gradient * again)
+        return super().surrogate(cost, terms, objective, clock)
 
     def bias(self, latent: Latent, objective: Objective) -> str | None:
         """None."""

@@ -43,7 +43,7 @@ class Score(Gradient, kind="score"):
         """Draw with no path."""
         return sample(q, k, noise).detach(), q
 
-    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective) -> Tensor:
+    def surrogate(self, cost: Tensor, terms: Terms, objective: Objective, clock: Clock) -> Tensor:
         """Combined cost, plus each draw's advantage times its log q, plus what the baseline learns by."""
         combined, known = objective.combine(cost), cost.detach()
         advantage = combined.detach() - replaced(known, self.expected(known, terms), objective)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from narrows.axes import Latent, Objective
 from narrows.distributions import divergence_by_unit
-from narrows.errors import InputError, at_least, at_most, unknown
+from narrows.errors import InputError, at_least, unknown
+from narrows.objectives.warm_up import check_warm_up, risen
 from narrows.values import Clock, Terms
 
 DIVERGENCES = ("exact", "sampled")
@@ -56,8 +57,7 @@ class Elbo(Objective, kind="elbo"):
         at_least("objective.free_nats", free_nats, 0)
         if free_to not in ALLOWANCES:
             raise unknown("objective.free_to", free_to, ALLOWANCES)
-        at_least("objective.warm_up", warm_up, 0)
-        at_most("objective.warm_up", warm_up, 1)
+        check_warm_up(warm_up)
         at_least("objective.cycles", cycles, 1)
         if cycles > 1 and not warm_up:
             raise InputError(
@@ -104,10 +104,7 @@ class Elbo(Objective, kind="elbo"):
 
     def share(self, clock: Clock) -> Tensor:
         """Share of beta that is charged at a time of the training, shape ()."""
-        turns = clock.progress * self.cycles
-        # The end of the training is that of its last cycle, not the start of another.
-        turn = turns - turns.floor().clamp_max(self.cycles - 1)
-        return (turn / self.warm_up).clamp_max(1.0) if self.warm_up else torch.ones_like(turn)
+        return risen(clock.progress, self.warm_up, self.cycles)
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Free nats for each unit where the divergence does not split over units; see also `Objective`."""

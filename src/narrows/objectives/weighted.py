@@ -9,20 +9,44 @@ from torch import Tensor
 
 from narrows.axes import Latent, Objective
 from narrows.errors import at_least
+from narrows.objectives.warm_up import check_warm_up, risen
 from narrows.values import Clock, Terms
 
 
 class _Weighted(Objective):
-    """Objectives whose cost of a draw is minus the log of its weight, p(x, z) / q(z | x)."""
+    """Objectives whose cost of a draw is minus the log of its weight, p(x, z) / q(z | x).
+
+    While they are warmed up the weight is p(x | z) (p(z) / q(z | x))^beta, beta rising from 0 to 1: no bound, but one
+    that lets codes tell something before they are charged for it.
+    """
+
+    def __init__(self, samples: int, warm_up: float) -> None:
+        super().__init__()
+        at_least("objective.samples", samples, 1)
+        check_warm_up(warm_up)
+        self.samples = samples
+        self.warm_up = warm_up
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether weights are being warmed up."""
+        return self.warm_up > 0
 
     @property
     def linear(self) -> bool:
         """Whether there is but one draw, whose weight stands alone."""
         return self.samples == 1
 
+    def share(self, clock: Clock) -> Tensor:
+        """Return beta at a time of the training, shape ()."""
+        return risen(clock.progress, self.warm_up)
+
     def cost(self, terms: Terms, clock: Clock) -> Tensor:
         """Minus the log weight of each draw, (k, n)."""
-        return terms.log_ratio - terms.log_px
+        charged = terms.log_ratio
+        if self.warm_up:
+            charged = charged * self.share(clock).to(charged.dtype)
+        return charged - terms.log_px
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Weights need densities, which deterministic codes do not have."""
@@ -43,14 +67,14 @@ class Iwae(_Weighted, kind="iwae"):
     ----------
     samples : int
         Draws k for each example.
+    warm_up : float
+        Share of the training, in [0, 1], over which the codes come to be charged.
     """
 
     weighs = True
 
-    def __init__(self, samples: int = 5) -> None:
-        super().__init__()
-        at_least("objective.samples", samples, 1)
-        self.samples = samples
+    def __init__(self, samples: int = 5, warm_up: float = 0.0) -> None:
+        super().__init__(samples, warm_up)
 
     def combine(self, cost: Tensor) -> Tensor:
         """Minus the log of the mean weight: (k, n) -> (n,)."""
@@ -71,14 +95,14 @@ class Renyi(_Weighted, kind="renyi"):
         Order of the divergence, at least 0.
     samples : int
         Draws k for each example.
+    warm_up : float
+        Share of the training, in [0, 1], over which the codes come to be charged.
     """
 
-    def __init__(self, alpha: float = 0.5, samples: int = 5) -> None:
-        super().__init__()
+    def __init__(self, alpha: float = 0.5, samples: int = 5, warm_up: float = 0.0) -> None:
+        super().__init__(samples, warm_up)
         at_least("objective.alpha", alpha, 0)
-        at_least("objective.samples", samples, 1)
         self.alpha = alpha
-        self.samples = samples
 
     @property
     def linear(self) -> bool:

@@ -103,7 +103,7 @@ class Problem:
         z, q = gradient.draw(self.latent.posterior(h), objective.samples, noise, END)
         log_px = self.log_px(z, biases.repeat_interleave(rows, 0), x)
         terms = Terms(log_px, z, q, self.latent.prior(n * rows, z.device), x)
-        return gradient.surrogate(objective.cost(terms, END), terms, objective)
+        return gradient.surrogate(objective.cost(terms, END), terms, objective, END)
 
     def _mean(self, objective: Objective, encoder: Tensor, biases: Tensor) -> Tensor:
         """The mean over rows of the expected objective, in float64."""
