@@ -7,7 +7,7 @@ PIP_FLAGS ?=
 TEST_JOBS ?= 2
 TEST_ARGS ?=
 DEMO_ARGS ?=
-BENCH ?= $(filter-out benchmarks/record.py benchmarks/running.py benchmarks/rank_plot.py benchmarks/readme.py benchmarks/chapters.py benchmarks/cut_fashion_sample.py,$(wildcard benchmarks/*.py))
+BENCH ?= $(filter-out benchmarks/record.py benchmarks/running.py benchmarks/rank_plot.py benchmarks/readme.py benchmarks/claims.py benchmarks/chapters.py benchmarks/cut_fashion_sample.py,$(wildcard benchmarks/*.py))
 
 # One thread a test process, TEST_JOBS processes: two that each take every core are slower than one.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
@@ -17,7 +17,7 @@ PINS := pyproject.toml constraints.txt
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo check format test bench clean
+.PHONY: help setup demo check format test bench guide clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,8 +44,11 @@ test: $(VENV)/.dev  ## run the tests
 bench: $(VENV)/.dev  ## run the benchmarks, all or BENCH=..., and record their figures in benchmarks/results/
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python $$script; done
 
+guide: $(VENV)/.docs  ## build the guide into site/, from docs/
+	$(BIN)/mkdocs build --strict --clean
+
 clean:  ## remove caches, builds and demo/; .venv stays
-	rm -rf demo build dist src/*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf demo site build dist src/*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The core is all that the demo needs; with the development tools, it is there too.
@@ -55,6 +58,10 @@ $(VENV)/.core: $(PINS) | $(BIN)/python
 
 $(VENV)/.dev: $(PINS) | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.core $@
+
+$(VENV)/.docs: $(PINS) | $(BIN)/python
+	$(INSTALL) -e '.[docs]'
 	@touch $(VENV)/.core $@
 
 # Some systems ship Python without ensurepip: then the system's pip puts one into the new environment.
