@@ -221,8 +221,9 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _head(path: Path) -> str:
-    """A script's docstring as Markdown; lines that are set in stay as they are."""
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").replace("``", "`")
+    """A script's docstring: its first sentence as prose, all else as it stands."""
+    first, _, rest = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")
+    return f"{first}\n\n```text\n{rest}\n```" if rest else first
 
 
 if __name__ == "__main__":

@@ -45,16 +45,11 @@ def section(file: str, heading: str) -> str:
 
 def helps() -> str:
     """``narrows VERB --help`` of every verb."""
-    from typer.main import get_command
     from typer.testing import CliRunner
 
     from narrows.cli import VERBS, application
 
-    command, runner = get_command(application(list(VERBS))), CliRunner()
-    return "\n\n".join(f"## {verb}\n\n```text\n{_help(runner, command, verb)}\n```" for verb in VERBS)
-
-
-def _help(runner: Any, command: Any, verb: str) -> str:
-    from click.testing import CliRunner
-
-    return CliRunner(env={"COLUMNS": "100"}).invoke(command, [verb, "--help"], prog_name="narrows").output.strip()
+    app = application(list(VERBS))
+    runner = CliRunner(env={"COLUMNS": "100"})
+    printed = {verb: runner.invoke(app, [verb, "--help"], prog_name="narrows").output for verb in VERBS}
+    return "\n\n".join(f"## {verb}\n\n```text\n{text.strip()}\n```" for verb, text in printed.items())
