@@ -8,7 +8,10 @@ import pytest
 import typer
 import yaml
 
+import narrows
 from narrows.cli import VERBS, application, spread
+from narrows.detection.presets import DETECTORS
+from narrows.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -86,6 +89,18 @@ def test_every_verb_has_its_chapter_with_a_command_line() -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     assert {str(path.relative_to(DOCS)) for path in PAGES} == navigated(SETTINGS["nav"])
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = (DOCS / "api.md").read_text()
+    assert [
+        name for name in narrows.__all__ if not name.startswith("_") and not re.search(rf"\\.{name}\\b", text)
+    ] == []
+
+
+def test_every_preset_is_chosen_for_something() -> None:
+    text = (DOCS / "choosing.md").read_text()
+    assert [name for name in (*PRESETS, *DETECTORS) if f"`{name}`" not in text] == []
 
 
 def test_every_benchmark_is_on_its_page() -> None:
