@@ -93,9 +93,8 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     text = (DOCS / "api.md").read_text()
-    assert [
-        name for name in narrows.__all__ if not name.startswith("_") and not re.search(rf"\\.{name}\\b", text)
-    ] == []
+    public = [name for name in narrows.__all__ if not name.startswith("_")]
+    assert [name for name in public if not re.search(rf"\.{name}\b", text)] == []
 
 
 def test_every_preset_is_chosen_for_something() -> None:
