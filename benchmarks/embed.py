@@ -15,7 +15,8 @@ seeds of five stratified folds; in each, train on four and tell the types of the
 among the four, from ten numbers a cell: the model's codes, PCA of standardised genes (that of the model's file) and PCA
 of the logarithms as they are. Settings were chosen by cross-validation within the training cells of the first fold of
 the first seed: there one linear map each way, half of the genes hidden, tells 79.5 % (hidden share .3: 79.0, .6: 79.1),
-networks with a hidden layer 77.5 to 78.7, also with most genes hidden, PCA 78.7. It reads a file of HDF5: ``pip install h5py`` beside.
+networks with a hidden layer 77.5 to 78.7, also with most genes hidden, PCA 78.7. It reads a file of HDF5:
+``pip install h5py`` beside.
 """
 
 from __future__ import annotations
