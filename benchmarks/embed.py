@@ -14,9 +14,10 @@ samples tell (``bulk_labels``; clusters of these cells themselves would speak fo
 seeds of five stratified folds; in each, train on four and tell the types of the fifth by their 5 nearest neighbours
 among the four, from ten numbers a cell: the model's codes, PCA of standardised genes (that of the model's file) and PCA
 of the logarithms as they are. Settings were chosen by cross-validation within the training cells of the first fold of
-the first seed: there one linear map each way, half of the genes hidden, tells 79.5 % (hidden share .3: 79.0, .6: 79.1),
-networks with a hidden layer 77.5 to 78.7, also with most genes hidden, PCA 78.7. It reads a file of HDF5:
-``pip install h5py`` beside.
+the first seed: one linear map each way, half of the genes hidden, and codes of one length tell 80.1 % there, the same
+with codes of any length 79.5 (hidden share .3: 79.0, .6: 79.1), networks with a hidden layer 77.5 to 78.7, also with
+most genes hidden, PCA 78.7, a logistic regression on all genes 80.2. On the test cells, looked at twice before: a
+hidden layer of 128 told 79.5 %, the linear map 79.3, PCA 79.6. It reads a file of HDF5: ``pip install h5py`` beside.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ PIXELS = 784
 RESIDUAL = ("network=mlp", "network.width=1024", "network.residual=true", "likelihood=gaussian")
 PLAN = ("--batch-size", "256", "--rate", "0.002", "--average", "0.999")
 MAP = ("--preset", "map", "--batch-size", "1000", "--rate", "0.003", "--average", "0.99")
-CELLS = ("--label", "label", "--epochs", "400", "--set", "network=mlp", "network.depth=0", "latent.size=10")
-CELLS = (*CELLS, "corruption=mask", "corruption.rate=0.5")
+CELLS = ("--label", "label", "--epochs", "400", "--set", "network=mlp", "network.depth=0", "latent=sphere")
+CELLS = (*CELLS, "latent.size=10", "corruption=mask", "corruption.rate=0.5")
 CELL_SEEDS, CELL_FOLDS = (0, 1, 2), 5
 
 
