@@ -7,7 +7,7 @@ PIP_FLAGS ?=
 TEST_JOBS ?= 2
 TEST_ARGS ?=
 DEMO_ARGS ?=
-BENCH ?= $(filter-out benchmarks/record.py benchmarks/running.py benchmarks/rank_plot.py benchmarks/readme.py benchmarks/claims.py benchmarks/chapters.py benchmarks/cut_fashion_sample.py,$(wildcard benchmarks/*.py))
+BENCH ?= benchmarks/guard.py
 
 # One thread a test process, TEST_JOBS processes: two that each take every core are slower than one.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
@@ -41,7 +41,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 test: $(VENV)/.dev  ## run the tests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
 
-bench: $(VENV)/.dev  ## run the benchmarks, all or BENCH=..., and record their figures in benchmarks/results/
+bench: $(VENV)/.dev  ## see in two minutes whether anything became slower; BENCH=benchmarks/one.py measures a claim and records it
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python $$script; done
 
 guide: $(VENV)/.docs  ## build the guide into site/, from docs/

@@ -39,8 +39,19 @@ PIXELS = 784
 RESIDUAL = ("network=mlp", "network.width=1024", "network.residual=true", "likelihood=gaussian")
 PLAN = ("--batch-size", "256", "--rate", "0.002", "--average", "0.999")
 MAP = ("--preset", "map", "--batch-size", "1000", "--rate", "0.003", "--average", "0.99")
-CELLS = ("--label", "label", "--epochs", "40", "--set", "network=mlp", "network.width=128", "latent.size=10")
-CELLS = (*CELLS, "corruption=mask", "corruption.rate=0.5")
+CELLS = ("--label", "label", "--epochs", "400", "--set", "network=mlp", "network.depth=0", "latent=sphere")
+CELLS = (*CELLS, "latent.size=10", "corruption=mask", "corruption.rate=0.5")
+CELLS_TRIED = (
+    "A hidden layer of 128, half of the genes hidden, 40 epochs: 79.5 % on the test cells, PCA 79.6. One linear map "
+    "each way, half of the genes hidden, 400 epochs: 79.3. The same with codes of one length: 79.5, recorded here. "
+    "Chosen by cross-validation within the training cells of the first fold, where these tell 77.5, 79.5 and 80.1 %, "
+    "PCA 78.7, hidden layers of 128 to 512 with up to 90 % of the genes hidden, a residual one, and variational ones "
+    "76 to 78.7, factor analysis 76.1, neighbours kept together 73.1."
+)
+CELLS_LIMIT = (
+    "The labels: a logistic regression on all 765 genes tells 80.2 % of them within the first fold, so ten numbers "
+    "have one or two points to gain, and the standard error of the difference to PCA over the folds is 0.8 points."
+)
 CELL_SEEDS, CELL_FOLDS = (0, 1, 2), 5
 
 
@@ -147,6 +158,8 @@ def run_cells(seed: int) -> dict[str, Any]:
         "folds": folds,
         **means,
         "bar_reached": means["model"] > best,
+        "tried": CELLS_TRIED,
+        "limit": CELLS_LIMIT,
         "training_line": f"narrows train fold.parquet {' '.join(CELLS)}",
     }
 

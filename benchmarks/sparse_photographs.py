@@ -31,7 +31,18 @@ def photographs(minutes: float, seed: int) -> dict[str, Any]:
         data, file = Path(folder) / "patches.npy", Path(folder) / "dictionary.safetensors"
         np.save(data, rows)
         choices = (f"latent.size={ATOMS}", "latent.k=8", "network.steps=1")
-        line = ("--preset", "dictionary", "--minutes", str(minutes), "--seed", str(seed), "--batch-size", "1024")
+        line = (
+            "--preset",
+            "dictionary",
+            "--minutes",
+            str(minutes),
+            "--seed",
+            str(seed),
+            "--batch-size",
+            "1024",
+            "--rate",
+            "0.003",
+        )
         trained = narrows("train", str(data), "-o", str(file), *line, "--set", *choices)
         model = load(file).model
     some = tensor_of(rows[::20])

@@ -63,7 +63,7 @@ def speed(write: Writer) -> dict[str, Any]:
     }
 
 
-def products() -> float:
+def products(rounds: int = ROUNDS) -> float:
     """Seconds for the five products of a step: two forward, and those for the codes and both matrices backward."""
     dtype = precision_for("auto", torch.device("cpu")) or torch.float32
     x, z = torch.randn(BATCH, CELLS).to(dtype), torch.randn(BATCH, CODES).to(dtype)
@@ -73,7 +73,7 @@ def products() -> float:
         x @ weight.T, z @ atoms, x @ atoms.T, z.T @ x, z.T @ x
 
     seconds = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - began)

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -74,7 +74,9 @@ def tuned_epoch(data: np.ndarray, batch: int) -> Contender:
     return epoch
 
 
-def narrows_epoch(data: np.ndarray, batch: int) -> Contender:
+def narrows_epoch(
+    data: np.ndarray, batch: int, preset: str = "variational", settings: Sequence[str] = ("network=mlp",)
+) -> Contender:
     from narrows.data.batches import Batches
     from narrows.data.schema import infer_schema
     from narrows.model import Model
@@ -84,7 +86,7 @@ def narrows_epoch(data: np.ndarray, batch: int) -> Contender:
     from narrows.train import Run
 
     schema = infer_schema(data)
-    model = Model(choose("variational", schema, ["network=mlp"]), schema)
+    model = Model(choose(preset, schema, settings), schema)
     rows = torch.from_numpy(schema.from_user(data))
     model.adapt(rows)
     batches = Batches(rows, batch)

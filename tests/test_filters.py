@@ -16,6 +16,7 @@ from narrows import distributions, filters
 from narrows.checkpoint import FILE, Best
 from narrows.data.batches import Batches
 from narrows.data.schema import infer_schema
+from narrows.latents import Point
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.optimizers import make_optimizer, make_schedule
@@ -171,6 +172,15 @@ def test_keeps_the_best_weights_and_stops_when_patience_ends(nats, patience, int
     assert best.nats == nats[kept]
     name = next(name for name, _ in run.model.named_parameters())
     assert float(best.weights[name].flatten()[0]) == kept
+
+
+def test_while_the_latent_is_not_settled_the_last_weights_are_the_best(monkeypatch):
+    """Of eight intervals three come before; the figures of these compare with nothing, and no patience is lost."""
+    monkeypatch.setattr(Point, "settled", lambda self, share: share > 3.5 / 8)
+    seen, best, run = keep([1.0, 2.0, 3.0, 9.0, 8.0, 8.5, 8.6, 7.0], 2)
+    assert (seen, best.nats) == (7, 8.0)
+    name = next(name for name, _ in run.model.named_parameters())
+    assert float(best.weights[name].flatten()[0]) == 4
 
 
 def test_a_run_that_had_lost_patience_does_not_go_on():

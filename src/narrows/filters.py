@@ -47,12 +47,17 @@ def validated(run: Run, progress: Iterator[Progress], values: Tensor | Labelled)
 
 
 def keeping_best(run: Run, progress: Iterator[Progress], best: Best, patience: int) -> Iterator[Progress]:
-    """Keep the weights with the lowest held-out figure; stop after ``patience`` validations without a lower one."""
+    """Keep the weights with the lowest held-out figure; stop after ``patience`` validations without a lower one.
+
+    While the latent is not settled, the last weights are the best ones.
+    """
     if best.waited >= patience:
         return
     for now in progress:
         if now.validation is not None:
             best.see(now.validation.nats, run.deployed.state_dict())
+            if not run.model.latent.settled(now.share):
+                best.nats = math.inf  # the next ones are better, whatever their figure
         yield now
         if best.waited >= patience:
             return

@@ -7,7 +7,7 @@ from scipy.special import rel_entr
 
 from narrows.distributions import divergence
 from narrows.errors import InputError
-from narrows.latents import KlSparse, Point
+from narrows.latents import KlSparse, Point, Sphere
 
 CPU = torch.device("cpu")
 
@@ -90,6 +90,20 @@ class TestKlSparse:
             # At rest, multiplier * KL'(use) = pull, KL'(r) = (1 - rho) / (1 - r) - rho / r.
             slope = (0.8 / (1 - latent.use) - 0.2 / latent.use).mean()
             assert float(latent.control.rate * slope) == pytest.approx(pull, rel=0.3)
+
+
+def test_codes_on_a_sphere_tell_directions_alone():
+    """Their distance is that of the angle: |z - z'|^2 = 2 d (1 - cos); no unit outweighs, and the length is free."""
+    h, sphere = sample_h(), Sphere(5)
+    z = sphere.code(sphere.posterior(h))
+    torch.testing.assert_close(z.norm(dim=1), torch.full((7,), 5**0.5))
+    torch.testing.assert_close(sphere.code(sphere.posterior(3 * h)), z)
+    cosine = torch.nn.functional.cosine_similarity(h[:1], h[1:])
+    torch.testing.assert_close((z[:1] - z[1:]).square().sum(1), 10 * (1 - cosine))
+    assert torch.equal(price(sphere, h), torch.zeros(7))
+    assert torch.equal(sphere.code(sphere.posterior(torch.zeros(1, 5))), torch.zeros(1, 5))  # no direction, and no NaN
+    with pytest.raises(InputError, match=r"latent\.size was given as 1"):
+        Sphere(1)
 
 
 def test_use_of_units():

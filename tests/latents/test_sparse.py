@@ -128,6 +128,13 @@ class TestAnneal:
         latent.see(Clock())
         assert int((latent.posterior(sample_h(20, 6).abs()).mean != 0).sum()) == 6 * 20
 
+    def test_it_is_settled_once_as_many_are_kept_as_in_use(self):
+        latent, clock = BatchTopK(48, 3, anneal=0.4), Clock()
+        for share in (0.0, 0.2, 0.39, 0.4, 1.0):
+            clock.set(0, share)
+            latent.see(clock)
+            assert latent.settled(share) == (latent.now == latent.kept)
+
     @pytest.mark.parametrize("anneal", [-0.1, 1.1])
     def test_a_share_is_one(self, anneal):
         with pytest.raises(InputError, match=r"latent\.anneal was given as"):

@@ -160,6 +160,10 @@ class Latent(Part, axis="latent"):
     def see(self, clock: Clock) -> None:
         """Take the time of the training before a step, where what a code is depends on it."""
 
+    def settled(self, share: float) -> bool:
+        """Whether what a code is no longer changes after such a share of the training, so that figures compare."""
+        return True
+
     def prior_given(self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device) -> Distribution:
         """p(z), repeated for n examples, where it may be told by the encoder, seen (m, x) -> q(z | x)."""
         return self.prior(n, device)

@@ -2,7 +2,7 @@
 
 from narrows.latents.conditional import Conditional
 from narrows.latents.discrete import Bernoulli, Categorical
-from narrows.latents.exact import KlSparse, Nothing, Point, Whole
+from narrows.latents.exact import KlSparse, Nothing, Point, Sphere, Whole
 from narrows.latents.flows import Flow
 from narrows.latents.gaussian import FullGaussian, Gaussian
 from narrows.latents.jump import JumpRelu
@@ -28,6 +28,7 @@ __all__ = [
     "Nothing",
     "Point",
     "Prior",
+    "Sphere",
     "Standard",
     "TopK",
     "Vamp",

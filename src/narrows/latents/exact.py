@@ -89,6 +89,29 @@ class Point(Exact, kind="point"):
         return self.fresh(density=prior)
 
 
+class Sphere(Exact, kind="sphere"):
+    """Codes of one length, at no price: z = sqrt(d) h / |h|. What a code tells is a direction.
+
+    For rows that differ in a size which tells nothing, such as cells of which more or fewer molecules were counted:
+    near codes are then near by the angle between them, as in correlation.
+
+    Parameters
+    ----------
+    size : int
+        Numbers d in one code, at least 2.
+    """
+
+    def __init__(self, size: int = 16) -> None:
+        super().__init__()
+        at_least("latent.size", size, 2)
+        self.size = size
+
+    def posterior(self, h: Tensor) -> Distribution:
+        """All mass at h (n, size), brought to the sphere of radius sqrt(size)."""
+        z = math.sqrt(self.size) * torch.nn.functional.normalize(h)
+        return distributions.Point(z, h.new_zeros(h.shape[0]))
+
+
 class Nothing(Exact, kind="none"):
     """No code at all, at no price: what is left is the likelihood alone, and minus the elbo is exactly -ln p(x).
 

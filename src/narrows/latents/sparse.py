@@ -220,6 +220,10 @@ class BatchTopK(OfK, kind="batch-top-k"):
         left = max(0.0, 1 - float(clock.progress) / self.anneal) if self.anneal else 0.0
         self.now = min(self.kept * FIRST_TIMES**left, self.size)
 
+    def settled(self, share: float) -> bool:
+        """Whether no more are kept in training than in use: before, the figure of those in use may rise for long."""
+        return share >= self.anneal
+
     def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """The largest of the batch in training; in use those above the threshold."""
         free = h.new_zeros(())
