@@ -17,7 +17,7 @@ PINS := pyproject.toml constraints.txt
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo check format test bench clean
+.PHONY: help setup demo check format test bench guide clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,8 +44,11 @@ test: $(VENV)/.dev  ## run the tests
 bench: $(VENV)/.dev  ## see in two minutes whether anything became slower; BENCH=benchmarks/one.py measures a claim and records it
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python $$script; done
 
+guide: $(VENV)/.docs  ## build the guide into site/, from docs/
+	$(BIN)/mkdocs build --strict --clean
+
 clean:  ## remove caches, builds and demo/; .venv stays
-	rm -rf demo build dist src/*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf demo site build dist src/*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The core is all that the demo needs; with the development tools, it is there too.
@@ -55,6 +58,10 @@ $(VENV)/.core: $(PINS) | $(BIN)/python
 
 $(VENV)/.dev: $(PINS) | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.core $@
+
+$(VENV)/.docs: $(PINS) | $(BIN)/python
+	$(INSTALL) -e '.[docs]'
 	@touch $(VENV)/.core $@
 
 # Some systems ship Python without ensurepip: then the system's pip puts one into the new environment.

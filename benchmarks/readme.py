@@ -1,4 +1,4 @@
-"""Put the recorded figures into the README, each beside the command that made them.
+"""Put the recorded figures into the README and docs/peers.md, each beside the command that made them.
 
 python benchmarks/readme.py          # writes the sections between the markers
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from record import RESULTS, ROOT
 
-README = ROOT / "README.md"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "peers.md")
 
 
 def recorded(name: str) -> dict[str, Any]:
@@ -271,17 +271,24 @@ def machine(page: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    text = README.read_text()
+    for path in DOCUMENTS:
+        path.write_text(filled(path.read_text(), "docs/" if path.parent == ROOT else ""))
+
+
+def filled(text: str, folder: str) -> str:
+    """A document with what the sections say that it has marks of; from it, ``folder`` is where docs/ is."""
     for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, sparse, compression):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
-        before, _, rest = text.partition(opening)
+        before, mark, rest = text.partition(opening)
+        if not mark:
+            continue
         try:
-            written = section()
+            written = section().replace("docs/", folder)
         except FileNotFoundError as error:
             print(f"{section.__name__} stays as it is: there is no record {error.filename}")
             continue
         text = f"{before}{opening}\n{written}\n{closing}{rest.partition(closing)[2]}"
-    README.write_text(text)
+    return text
 
 
 if __name__ == "__main__":

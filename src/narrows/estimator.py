@@ -40,7 +40,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Numbers in one code: the setting ``latent.size``. None leaves the preset's.
     settings : mapping, or list of str, optional
         Choices changed: ``{"latent.k": 8}`` or ``["latent.k=8"]``; see `narrows.presets.choose`.
-    values : {"binary", "levels", "counts", "reals"}, optional
+    values : None or {"binary", "levels", "counts", "reals"}
         Kind of values. None infers it: booleans, and nothing but 0 and 1 or 0 and 255, are binary, 8-bit integers are
         levels, everything else is real. A stream tells only booleans and 8-bit integers from reals.
     epochs, minutes : int or float, optional

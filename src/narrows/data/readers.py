@@ -49,7 +49,7 @@ def read(
         Columns to drop.
     header : bool
         Whether the first line of a CSV file holds names; without it columns are ``c0``, ``c1`` ...
-    kind : {"binary", "levels", "counts", "reals"}, optional
+    kind : None or {"binary", "levels", "counts", "reals"}
         Overrides the kind of values that the data suggest.
     kinds : mapping of str to {"numeric", "count", "binary", "category", "ignore"}, optional
         Overrides the kind that the cells of a column suggest; a column that would be left out comes back so.
