@@ -70,12 +70,13 @@ class Filed:
         return (self.read(start, start + rows) for start in range(0, len(self), rows))
 
     def take(self, places: np.ndarray) -> np.ndarray:
-        """Rows at some places in rising order: each block of the file that holds one is read once."""
+        """Rows at some places in rising order: each block that holds some is read once, from the first to the last."""
         bounds = np.searchsorted(places, np.arange(0, len(self) + BLOCK_ROWS, BLOCK_ROWS))
         found = np.empty((len(places), self.shape[1]), np.uint8 if self.kind == "levels" else np.float32)
         for block in np.flatnonzero(np.diff(bounds)).tolist():
-            here, first = slice(bounds[block], bounds[block + 1]), block * BLOCK_ROWS
-            found[here] = self.read(first, first + BLOCK_ROWS)[places[here] - first]
+            here = slice(bounds[block], bounds[block + 1])
+            first, last = places[here][[0, -1]].tolist()
+            found[here] = self.read(first, last + 1)[places[here] - first]
         return found
 
     def schema(self) -> Schema:

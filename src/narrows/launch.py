@@ -1,0 +1,106 @@
+"""Several processes under torchrun: whether this is one of them, and how they find each other. Imports no library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from narrows.errors import InputError, SaidByAnother
+
+if TYPE_CHECKING:
+    from narrows.workers import Workers
+
+ASSUMED_THREADS = "1"  # what torchrun says to its workers where nobody chose a number
+
+
+def launched() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
+
+
+def silent() -> bool:
+    """Whether another worker says what all have to say."""
+    return launched() and _number("RANK") > 0
+
+
+def refuse_workers(what: str) -> None:
+    """Raise `InputError` where several workers were started for what one process does."""
+    if launched() and _number("WORLD_SIZE") > 1:
+        raise (SaidByAnother if silent() else InputError)(
+            f"torchrun started {_number('WORLD_SIZE')} workers, and {what} is for one process; leave torchrun out"
+        )
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Workers]:
+    """Join the other workers for as long as the block lasts; alone, where torchrun started none.
+
+    Each worker computes with its share of the machine's cores. Tensors on accelerators go by NCCL, all others by gloo.
+
+    Parameters
+    ----------
+    device : str
+        Where models are to be trained; `accelerator` says which one is this worker's.
+
+    Raises
+    ------
+    InputError
+        If there are fewer accelerators than workers on this machine.
+    """
+    from narrows.workers import ALONE, Workers
+
+    if not launched():
+        yield ALONE
+        return
+    import torch
+    from torch import distributed
+
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    ranks = [_number(name) for name in names]
+    again = _number("TORCHELASTIC_RESTART_COUNT") > 0
+    if os.environ.get("OMP_NUM_THREADS", ASSUMED_THREADS) == ASSUMED_THREADS:
+        torch.set_num_threads(max(1, _cores() // ranks[3]))
+    if ranks[1] == 1:
+        yield Workers(*ranks, elastic=True, again=again)
+        return
+    chosen = torch.device(accelerator(device, *ranks[2:]))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    # Where a machine joined or left, only some workers are told that it is not the first time.
+    again = any(Workers(*ranks).values(again))
+    yield Workers(*ranks, elastic=True, again=again)
+    distributed.destroy_process_group()
+
+
+def accelerator(device: str, rank: int, count: int) -> str:
+    """Name the device of one of the workers on a machine.
+
+    Raises
+    ------
+    InputError
+        If there are fewer accelerators than workers, or one was named for all of them.
+    """
+    import torch
+
+    if count > 1 and device.startswith("cuda:"):
+        raise InputError(f"--device {device} names one accelerator for {count} workers; take --device cuda")
+    if device not in ("auto", "cuda") or (device == "auto" and not torch.cuda.is_available()):
+        return "cpu" if device == "auto" else device
+    if torch.cuda.device_count() < count:
+        raise InputError(
+            f"{count} workers were started on a machine with {torch.cuda.device_count()} accelerators; start one for "
+            f"each (torchrun --nproc-per-node), or take --device cpu"
+        )
+    return f"cuda:{rank}"
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _number(name: str) -> int:
+    return int(os.environ.get(name, "0"))
