@@ -83,7 +83,7 @@ class Tempered(Noise):
 class DealtNoise(Noise):
     """A stream for the whole batch, of which a worker takes what is its rows': as one process would draw it.
 
-    Each worker draws for all rows, so that all streams are at one place. Outside of a step that is shared it is `Noise`.
+    Each worker draws for all rows, so that all streams are at one place; outside of a shared step it is `Noise`.
     """
 
     def poisson(self, mean: Tensor) -> Tensor:
