@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from narrows.data.images import is_image
-from narrows.data.wording import listed, short
+from narrows.data.wording import brief, listed, short
 from narrows.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
+NOTES = (".txt", ".txt.gz")  # what lies beside shards
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -27,7 +28,10 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     found = [
         path
         for path in sorted(folder.iterdir())
-        if path.is_file() and path.name.lower().endswith(suffixes) and not path.name.startswith((".", "_"))
+        if path.name.lower().endswith(suffixes)
+        and not path.name.lower().endswith(NOTES)
+        and not path.name.startswith((".", "_"))
+        and path.is_file()
     ]
     pictures = (is_image(name) for _, _, names in os.walk(folder) for name in names)
     return found if found and not any(pictures) else []
@@ -63,9 +67,7 @@ def good(paths: Iterable[Path], read: Callable[[Path], T], *, skip: bool) -> tup
             found.append(read(path))
         except InputError as error:
             if not skip:
-                raise InputError(
-                    f"{error}, or leave out shards that cannot be read (skip_bad_shards=True, --skip-bad-shards)"
-                ) from error
+                raise InputError(f"{error}, or leave out shards that cannot be read (--skip-bad-shards)") from error
             notes.append(f"shard {short(str(path))} was left out: {error}")
     if not found:
         raise InputError(f"none of the shards can be read; of the first: {notes[0] if notes else 'there is none'}")
@@ -91,17 +93,12 @@ def fitting_tables() -> Fitting[pa.Table]:
         names = common[0].names
         other = sorted(set(names) ^ set(table.column_names))
         if other or len(names) != table.num_columns:
-            raise InputError(
-                f"{short(str(path))} has other columns than the shards before it ({listed(other)}); mend it"
-            )
+            raise _unfit(path, f"other columns than the shards before it ({listed(other)})")
         table = table.select(names)
         try:
             common[0] = pa.unify_schemas([common[0], table.schema], promote_options="permissive")
         except pa.ArrowException as error:
-            said = " ".join(str(error).split())
-            raise InputError(
-                f"{short(str(path))} has other types than the shards before it ({said}); mend it"
-            ) from error
+            raise _unfit(path, f"other types than the shards before it ({brief(error)})") from error
         return table
 
     return check
@@ -116,13 +113,14 @@ def fitting_arrays() -> Fitting[np.ndarray]:
         first.append(described)
         if array.ndim < 2 or described != first[0]:
             first.pop()
-            raise InputError(
-                f"{short(str(path))} has the shape {array.shape} and the type {array.dtype}, which do not go with the "
-                f"shards before it; mend it"
-            )
+            raise _unfit(path, f"the shape {array.shape} and the type {array.dtype}, unlike the shards before it")
         return array
 
     return check
+
+
+def _unfit(path: Path, what: str) -> InputError:
+    return InputError(f"{short(str(path))} has {what}; mend it")
 
 
 def one_table(tables: Sequence[pa.Table]) -> pa.Table:
