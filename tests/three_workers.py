@@ -104,9 +104,7 @@ def workers(work: Callable[[], int], folder: Path, again: int = 0) -> list[int]:
         "WORLD_SIZE": str(COUNT),
         "LOCAL_WORLD_SIZE": str(COUNT),
     }
-    return [
-        fork(work, folder / f"said{rank}", **common, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(COUNT)
-    ]
+    return [fork(work, folder / f"said{rank}", **common, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(COUNT)]
 
 
 def ended(processes: list[int]) -> list[int]:
@@ -122,7 +120,7 @@ def curves(folder: Path, group: Workers) -> None:
         values = IMAGES.reshape(len(IMAGES), 1, 8, 8) if images else ROWS
         schema = infer_schema(IMAGES if images else ROWS, kind="levels" if images else None)
         labels = DIGITS.target[: len(IMAGES)] % 3 if labelled else None
-        plan = Plan(**{"batch_size": 10, "epochs": 4, "rate": 3e-3, "precision": "float32", "patience": 99, **changes})
+        plan = Plan(**{"batch_size": 10, "epochs": 3, "rate": 3e-3, "precision": "float32", "patience": 99, **changes})
         told: list[float] = []
 
         def watch(progress, told=told):
@@ -165,21 +163,17 @@ def small_model() -> Model:
 
 
 def oracle(folder: Path) -> int:
-    """The gradient of one batch: by ourselves, by torch's DistributedDataParallel, and of the whole batch; agreement."""
+    """The gradient of one batch, by us, by torch's DistributedDataParallel, and of the whole batch; and agreement."""
     rows = torch.from_numpy(ROWS[:12])
     with joined("cpu") as group:
-        found = []
-        for wrap in (lambda loss: loss, nn.parallel.DistributedDataParallel):
-            loss, noise = Loss(small_model()), DealtNoise(0)
-            with group.step(len(rows)) as weight:
-                surrogate = wrap(loss)(group.mine(rows), noise)
-                (surrogate * weight if wrap is not nn.parallel.DistributedDataParallel else surrogate).backward()
-            if wrap is not nn.parallel.DistributedDataParallel:
-                group.add_up(loss.parameters())
-            found.append(torch.cat([parameter.grad.flatten() for parameter in loss.parameters()]))
-        whole = Loss(small_model())
+        ours, theirs, whole = (Loss(small_model()) for _ in range(3))
+        with group.step(len(rows)) as weight:
+            (ours(group.mine(rows), DealtNoise(0)) * weight).backward()
+            wrapped = nn.parallel.DistributedDataParallel(theirs)
+            wrapped(group.mine(rows), DealtNoise(0)).backward()
+        group.add_up(ours.parameters())
         whole(rows, DealtNoise(0)).backward()
-        found.append(torch.cat([parameter.grad.flatten() for parameter in whole.parameters()]))
+        found = [torch.cat([p.grad.flatten() for p in loss.parameters()]) for loss in (ours, theirs, whole)]
         met = "nothing"
         try:
             with group.together():
@@ -208,9 +202,9 @@ def oracle(folder: Path) -> int:
 
 def words(folder: Path, name: str, *more: str) -> list[str]:
     return [
-        "train", str(folder / "rows.npy"), "-o", str(folder / f"{name}.safetensors"), "--checkpoint", str(folder / name),
-        "--preset", "variational", "--set", "network.width=8", "latent.size=3", "--epochs", "12", "--batch-size", "4",
-        "--precision", "float32", "--patience", "1000", *more,
+        "train", str(folder / "rows.npy"), "-o", str(folder / f"{name}.safetensors"), "--checkpoint",
+        str(folder / name), "--preset", "variational", "--set", "network.width=8", "latent.size=3", "--epochs", "5",
+        "--batch-size", "4", "--precision", "float32", "--patience", "1000", *more,
     ]  # fmt: skip
 
 
@@ -255,6 +249,7 @@ def main(folder: Path) -> None:
     curves(alone, ALONE)
     told = {"curves": ended(processes)}
     told["oracle"] = ended(workers(lambda: oracle(folder / "oracle"), folder / "oracle"))
+    narrows.train.INTERVAL_STEPS = 6
     told |= killed(folder)
     told |= refused(folder)
     (folder / "told.json").write_text(json.dumps(told))
