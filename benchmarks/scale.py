@@ -1,8 +1,8 @@
 """What a million examples cost by model, what memory takes by size, and how both grow; alone and by two workers.
 
-Each training is ``narrows train`` in a process of its own, on images of 28 x 28 levels or rows of real numbers of chance,
-whose values do not change what a step costs. The cost is that of the steps alone (``seconds``), the memory the peak of
-the process, the largest of the workers' where there are several; both cover one epoch without validation.
+Each training is ``narrows train`` in a process of its own, on images of 28 x 28 levels, or rows of real numbers, of
+chance: their values do not change what a step costs. The cost is that of the steps alone (``seconds``), the memory the
+peak of the process, the largest of the workers' where there are several; both cover one epoch without validation.
 
     python benchmarks/scale.py
 
@@ -100,7 +100,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     names = list(rows[0])
     lines = [" | ".join(name.replace("_", " ") for name in names), "|".join("---" for _ in names)]
     lines += [
-        " | ".join(f"{value:,.1f}" if isinstance(value, float) else f"{value}" for value in row.values()) for row in rows
+        " | ".join(f"{value:,.1f}" if isinstance(value, float) else f"{value}" for value in row.values())
+        for row in rows
     ]
     return "\n".join(f"| {line} |" for line in lines)
 
