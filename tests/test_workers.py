@@ -46,7 +46,7 @@ def said(folder: Path, name: str) -> list[str]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_workers_take_the_steps_of_one_process(done, name):
     together, alone = (np.load(done / place / f"{name}.npz") for place in ("together", "alone"))
-    assert len(together["curve"]) == len(alone["curve"]) >= 20
+    assert len(together["curve"]) == len(alone["curve"]) >= 15
     np.testing.assert_allclose(together["curve"], alone["curve"], rtol=1e-5)
     np.testing.assert_allclose(together["held_out"], alone["held_out"], rtol=1e-5)
     np.testing.assert_allclose(together["weights"], alone["weights"], rtol=1e-4, atol=1e-5)

@@ -66,7 +66,7 @@ RECIPES = {
     "score": (
         "discrete",
         {**SMALL, "latent.size": 4, "gradient": "score", "gradient.baseline": "learned", "objective.samples": 2},
-        {},
+        {"optimizer": "sgd", "rate": 0.01},
     ),
     "local": ("compressor", {"likelihood.width": 8, "likelihood.depth": 1, "likelihood.reach": 1}, {"images": True}),
     "labels": ("conditional", {**SMALL, "latent.size": 6}, {"images": True, "labels": True}),
@@ -120,7 +120,7 @@ def curves(folder: Path, group: Workers) -> None:
         values = IMAGES.reshape(len(IMAGES), 1, 8, 8) if images else ROWS
         schema = infer_schema(IMAGES if images else ROWS, kind="levels" if images else None)
         labels = DIGITS.target[: len(IMAGES)] % 3 if labelled else None
-        plan = Plan(**{"batch_size": 10, "epochs": 3, "rate": 3e-3, "precision": "float32", "patience": 99, **changes})
+        plan = Plan(**{"batch_size": 10, "epochs": 2, "rate": 3e-3, "precision": "float32", "patience": 99, **changes})
         told: list[float] = []
 
         def watch(progress, told=told):
@@ -203,7 +203,7 @@ def oracle(folder: Path) -> int:
 def words(folder: Path, name: str, *more: str) -> list[str]:
     return [
         "train", str(folder / "rows.npy"), "-o", str(folder / f"{name}.safetensors"), "--checkpoint",
-        str(folder / name), "--preset", "variational", "--set", "network.width=8", "latent.size=3", "--epochs", "5",
+        str(folder / name), "--preset", "variational", "--set", "network.width=8", "latent.size=3", "--epochs", "4",
         "--batch-size", "4", "--precision", "float32", "--patience", "1000", *more,
     ]  # fmt: skip
 
@@ -240,7 +240,8 @@ def refused(folder: Path) -> dict[str, object]:
 
 
 def main(folder: Path) -> None:
-    importlib.import_module("torch._dynamo")  # an optimizer's first step imports it: once for all the processes
+    for module in ("torch._dynamo", "narrows.apps.train", "narrows.detection.presets"):
+        importlib.import_module(module)  # once for all the processes; an optimizer's first step wants the first one
     narrows.train.INTERVAL_STEPS = 1
     filters.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     together, alone = folder / "together", folder / "alone"

@@ -137,7 +137,7 @@ def test_rows_of_several_files_are_read_as_those_of_one(tmp_path, large):
 
 def test_a_damaged_file_is_skipped_and_a_bad_row_is_named_by_its_file(tmp_path, large):
     (shards(tmp_path) / "part-1.npy").write_bytes(b"rubbish")
-    with pytest.raises(InputError, match="part-1.npy' cannot be read"):
+    with pytest.raises(InputError, match=r"part-1\.npy' cannot be read"):
         filed_shards(tmp_path, skip=False)
     rows = filed_shards(tmp_path, skip=True)
     assert len(rows) == 67
@@ -169,7 +169,10 @@ def test_workers_have_between_them_the_batches_of_one_process(tmp_path, large, s
     group = [batches(Workers(rank, count)) for rank in range(count)]
     parts = [iter(worker) for worker in group]
     for batch in itertools.islice(iter(one), 2 * one.per_epoch):
-        assert torch.equal(torch.cat([next(part) for part in parts]), batch)
+        found = [next(part) for part in parts]
+        # Where there are fewer rows than workers, each has them all.
+        assert torch.equal(torch.cat(found if len(batch) >= count else found[:1]), batch)
+        assert len(batch) >= count or all(torch.equal(part, batch) for part in found)
         assert all(worker.met == len(batch) for worker in group)
 
 
