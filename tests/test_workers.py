@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import distributed
 
 from narrows import launch
 from narrows.errors import InputError, SaidByAnother
@@ -77,7 +79,7 @@ def test_a_worker_killed_and_started_again_ends_with_the_same_bytes(done):
     assert (told["whole"], told["killed"], told["again"]) == ([0, 0, 0], [2, -9, 2], [0, 0, 0])
     assert told["after the kill"] == []
     for line in said(done, "killing")[::2]:
-        assert line.startswith("narrows: error: another worker ended")
+        assert line.startswith("narrows: error: another worker ended, or cannot be reached (")
         assert len(line.splitlines()) == 1
     undisturbed, killed = (read_tensors(done / f"{name}.safetensors", what="model")[0] for name in ("whole", "killed"))
     assert undisturbed.keys() == killed.keys()
@@ -154,6 +156,22 @@ def test_alone_a_batch_is_what_is_here():
     assert ALONE.told({"a": 1}) == {"a": 1}
     assert ALONE.values(3) == [3]
     assert ALONE.gathered(rows) is rows
+
+
+def test_workers_that_come_again_do_not_find_what_others_left():
+    store = distributed.HashStore()
+    for _ in range(3):  # attempts, of which the first worker sees the leavings of those before
+        with ThreadPoolExecutor(3) as pool:
+            parts = list(pool.map(lambda rank: launch.unused(store, rank, 3), range(3)))
+        assert not any(part.check(["address"]) for part in parts)
+        parts[1].set("address", "here")
+        assert [part.get("address") for part in parts] == [b"here"] * 3
+
+
+def test_workers_that_do_not_come_are_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(launch, "SECONDS_TO_COME", 0.05)
+    with pytest.raises(InputError, match="2 of 3 workers did not come"):
+        launch.unused(distributed.HashStore(), 0, 3)
 
 
 # --- The launch ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,9 +12,12 @@ from typing import TYPE_CHECKING
 from narrows.errors import InputError, SaidByAnother
 
 if TYPE_CHECKING:
+    from torch.distributed import Store
+
     from narrows.workers import Workers
 
 ASSUMED_THREADS = "1"  # what torchrun says to its workers where nobody chose a number
+SECONDS_TO_COME = 1800.0
 
 
 def launched() -> bool:
@@ -49,13 +54,14 @@ def joined(device: str) -> Iterator[Workers]:
     InputError
         If there are fewer accelerators than workers on this machine.
     """
-    from narrows.workers import ALONE, Workers
+    from narrows.workers import ALONE, Workers, in_touch
 
     if not launched():
         yield ALONE
         return
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     ranks = [_number(name) for name in names]
@@ -68,11 +74,47 @@ def joined(device: str) -> Iterator[Workers]:
     chosen = torch.device(accelerator(device, *ranks[2:]))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    with in_touch():
+        store = unused(next(rendezvous("env://", *ranks[:2]))[0], *ranks[:2])
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, store=store, rank=ranks[0], world_size=ranks[1])
     # Where a machine joined or left, only some workers are told that it is not the first time.
     again = any(Workers(*ranks).values(again))
     yield Workers(*ranks, elastic=True, again=again)
     distributed.destroy_process_group()
+
+
+def unused(store: Store, rank: int, count: int) -> Store:
+    """Return a part of the engine's store that no earlier attempt of its workers has written into.
+
+    The engine keeps one store for all attempts, in which workers look up each other's addresses: one that is started
+    again must not find those of workers that have gone. Each says that it is here by a word of its own, to which alone
+    the first worker answers with the name of the part; it answers until it has heard from all.
+
+    Raises
+    ------
+    InputError
+        If not all workers come.
+    """
+    from torch.distributed import PrefixStore
+
+    word = secrets.token_hex(8)
+    if rank:
+        store.set(f"here/{rank}", word)
+        part = store.get(f"part/{word}").decode()
+        store.set(f"heard/{part}/{rank}", "")
+        return PrefixStore(part, store)
+    waited_for, last = set(range(1, count)), time.monotonic() + SECONDS_TO_COME
+    while waited_for:
+        for other in tuple(waited_for):
+            if store.check([f"here/{other}"]):
+                store.set(f"part/{store.get(f'here/{other}').decode()}", word)
+            if store.check([f"heard/{word}/{other}"]):
+                waited_for.remove(other)
+        if time.monotonic() > last:
+            raise InputError(f"{len(waited_for)} of {count} workers did not come; see what they said")
+        time.sleep(0.01)
+    return PrefixStore(word, store)
 
 
 def accelerator(device: str, rank: int, count: int) -> str:

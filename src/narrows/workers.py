@@ -86,7 +86,7 @@ class Workers:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
-        with _in_touch():
+        with in_touch():
             distributed.all_reduce(flat)
         sums = flat.split([gradient.numel() for gradient in gradients])
         for gradient, total in zip(gradients, sums, strict=True):
@@ -109,7 +109,7 @@ class Workers:
         if self.count == 1:
             return tensors
         copies = [tensor.detach().clone().contiguous() for tensor in tensors]
-        with _in_touch():
+        with in_touch():
             for copy in copies:
                 if copy.numel():
                     distributed.broadcast(_as_bytes(copy), 0)
@@ -243,7 +243,7 @@ def _joined(rows: Tensor, lengths: list[int]) -> Tensor:
     block[: len(rows)] = rows.detach()
     found = [torch.empty_like(block) for _ in lengths]
     if block.numel():
-        with _in_touch():
+        with in_touch():
             distributed.all_gather([_as_bytes(part) for part in found], _as_bytes(block))
     return torch.cat([part[:length] for part, length in zip(found, lengths, strict=True)])
 
@@ -261,12 +261,13 @@ def _value_in(written: Tensor) -> Any:
 
 
 @contextmanager
-def _in_touch() -> Iterator[None]:
+def in_touch() -> Iterator[None]:
     """Say in one line that a worker was lost, which the libraries do in many."""
     try:
         yield
     except RuntimeError as error:
+        said = " ".join(str(error).split())[:160]
         raise InputError(
-            f"another worker ended ({' '.join(str(error).split())[:160]}); see what it said: with --checkpoint and "
-            f"torchrun --max-restarts training goes on from the last checkpoint"
+            f"another worker ended, or cannot be reached ({said}); see what it said: with --checkpoint and torchrun "
+            f"--max-restarts training goes on from the last checkpoint"
         ) from error
