@@ -49,15 +49,8 @@ class Best:
 
 def save_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress], plan: Mapping[str, Any]) -> None:
     """Write the state of a run into ``folder``; the one before is replaced in one step."""
-    tensors, numbers = run.state()
-    tensors |= {f"best.{name}": tensor for name, tensor in best.weights.items()}
-    numbers["best"] = {"nats": best.nats, "waited": best.waited}
-    header = {
-        "what": "checkpoint",
-        "numbers": {**numbers, "history": history},
-        "plan": plan,
-    }
-    write_tensors(folder / FILE, tensors, plain(header))
+    tensors, numbers = _packed(run, best, history)
+    write_tensors(folder / FILE, tensors, plain({"what": "checkpoint", "numbers": numbers, "plan": plan}))
 
 
 def load_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress], plan: Mapping[str, Any]) -> bool:
@@ -82,16 +75,35 @@ def load_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress],
             f"the checkpoint in {folder} was made with other {', '.join(differing)}; resume with the same data and "
             f"settings, or give --checkpoint another folder"
         )
-    numbers = header["numbers"]
+    _unpack(tensors, header["numbers"], run, best, history)
+    # What a kill in the middle of a write left beside it.
+    for unfinished in folder.glob(f".{Path(FILE).stem}.*"):
+        unfinished.unlink(missing_ok=True)
+    return True
+
+
+def hand_on(run: Run, best: Best, history: list[Progress]) -> None:
+    """Put the run of every worker to where that of the first one is; files are for that one alone."""
+    if run.workers.count == 1:
+        return
+    tensors, numbers = _packed(run, best, history) if run.workers.first else ({}, {})
+    tensors, numbers = run.workers.state_handed_on(tensors), run.workers.told(plain(numbers))
+    if not run.workers.first:
+        _unpack(tensors, numbers, run, best, history)
+
+
+def _packed(run: Run, best: Best, history: list[Progress]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, numbers = run.state()
+    tensors |= {f"best.{name}": tensor for name, tensor in best.weights.items()}
+    return tensors, {**numbers, "best": {"nats": best.nats, "waited": best.waited}, "history": history}
+
+
+def _unpack(tensors: dict[str, Tensor], numbers: dict[str, Any], run: Run, best: Best, history: list[Progress]) -> None:
     run.restore(tensors, numbers)
     best.nats = math.inf if numbers["best"]["nats"] is None else numbers["best"]["nats"]
     best.waited = numbers["best"]["waited"]
     best.weights = under("best.", tensors)
     history[:] = [_progress(record) for record in numbers["history"]]
-    # What a kill in the middle of a write left beside it.
-    for unfinished in folder.glob(f".{Path(FILE).stem}.*"):
-        unfinished.unlink(missing_ok=True)
-    return True
 
 
 def _progress(record: dict[str, Any]) -> Progress:

@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from narrows.apps.showing import show
-from narrows.errors import InputError, unknown
+from narrows.errors import InputError, SaidByAnother, unknown
+from narrows.launch import refuse_workers, silent
 
 BAD_INPUT = 2
 
@@ -50,6 +51,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),
 }
+SHARED = ("train",)  # by several processes, under torchrun
 FLAGS: Mapping[str, tuple[str, ...]] = {
     "output": ("--output", "-o"),
     "n": ("-n",),
@@ -90,8 +92,7 @@ def run(words: list[str]) -> int:
     """Run one command line; return its exit status."""
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
-        if verb is not None and verb not in VERBS:
-            raise unknown("verb", verb, VERBS)
+        _check_verb(verb)
         command = typer.main.get_command(application([verb] if verb is not None else list(VERBS)))
         work = command.main(args=spread(words) or ["--help"], prog_name="narrows", standalone_mode=False)
         if callable(work):  # outside of typer, which prints a line of its own when it is interrupted
@@ -100,13 +101,23 @@ def run(words: list[str]) -> int:
         return 0
     except BrokenPipeError:
         return 1  # the reader of our output has gone, as in `narrows parts | head -1`
+    except SaidByAnother:
+        return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; nothing was left half-written")
+        return BAD_INPUT if silent() else _complain("interrupted; nothing was left half-written")
     except Exception as error:
         sentence = _sentence(error, verb)
         if sentence is None:
             raise
         return _complain(sentence)
+
+
+def _check_verb(verb: str | None) -> None:
+    """Raise `InputError` for a verb that there is not, or that several processes were started for."""
+    if verb is not None and verb not in VERBS:
+        raise unknown("verb", verb, VERBS)
+    if verb not in SHARED:
+        refuse_workers(f"narrows {verb or '--help'}")
 
 
 def _sentence(error: Exception, verb: str | None) -> str | None:

@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class SaidByAnother(InputError):
+    """An error of several processes, of which another one tells the user."""
+
+
 def unknown(what: str, given: object, allowed: Iterable[str]) -> InputError:
     """Make the error for a name that is not on the list, naming the nearest one that is.
 

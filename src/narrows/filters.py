@@ -15,7 +15,7 @@ from torch import Tensor
 from narrows.checkpoint import Best, save_checkpoint
 from narrows.doctor import broken
 from narrows.records import plain
-from narrows.train import Run, held_out
+from narrows.train import Run
 from narrows.values import Finding, Labelled, Progress
 
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
@@ -40,7 +40,7 @@ def validated(run: Run, progress: Iterator[Progress], values: Tensor | Labelled)
     """Add the held-out figures at the end of each epoch, and at the end."""
     for now in progress:
         if now.epoch_ended or now.share >= 1.0:
-            figures = held_out(run.deployed, values)
+            figures = run.validate(values)
             run.schedule.see(figures.nats)
             now = dataclasses.replace(now, validation=figures)
         yield now

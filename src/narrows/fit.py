@@ -16,7 +16,7 @@ import narrows
 from narrows import filters
 from narrows.axes import Latent
 from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
-from narrows.checkpoint import Best, load_checkpoint
+from narrows.checkpoint import Best, hand_on, load_checkpoint
 from narrows.data.batches import Batches
 from narrows.data.classes import classes_of
 from narrows.data.division import check_rows, divided
@@ -26,16 +26,18 @@ from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.doctor import examine
 from narrows.errors import InputError
+from narrows.launch import accelerator
 from narrows.model import Model, Recipe
-from narrows.noise import Noise
+from narrows.noise import DealtNoise, Noise
 from narrows.optimizers import make_optimizer, make_schedule, range_test
 from narrows.persist import Fitted
 from narrows.plan import Plan
 from narrows.presets import choose
 from narrows.records import plain
-from narrows.tensors import data_fingerprint
+from narrows.together import begin_alike, check_shared, identity_of
 from narrows.train import Run, held_out, precision_for, train
 from narrows.values import Clock, Finding, Labelled, Progress, apart
+from narrows.workers import ALONE, Workers
 
 USUAL_STEPS = 6000
 USUAL_EPOCHS = (10, 300)
@@ -58,6 +60,7 @@ def fit(
     watch: Watch = iter,
     noisy: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    workers: Workers = ALONE,
 ) -> Fitted:
     """Train a preset on rows.
 
@@ -79,11 +82,14 @@ def fit(
         What is seen of each row, for corruption own.
     labels : array, shape (n,), optional
         The class of each row, numbers or text; a latent that knows no classes leaves them alone.
+    workers : Workers
+        The processes that train together; each calls this with the same arguments.
 
     Returns
     -------
     Fitted
-        With the weights that were best on the held-out rows.
+        With the weights that were best on the held-out rows. Only the first worker looks for findings and fits a
+        baseline.
 
     Raises
     ------
@@ -91,21 +97,29 @@ def fit(
         If the data, the preset, the settings or the plan cannot be used.
     """
     plan = plan or Plan()
-    check_rows(values)
-    recipe = _recipe(schema, preset, settings, plan)
-    classes, condition = _classes(recipe.latent, labels, len(values))
-    model = _model(dataclasses.replace(recipe, latent=recipe.latent.of(classes)), schema, plan)
-    _check_noisy(values, noisy, model)
-    training, validation, fingerprint = divided(values, noisy, condition, plan, model.device)
-    if condition is not None:
-        model.latent.weigh(condition)
-    model.objective.adapt(len(training))
-    if not plan.online:
-        model.adapt(training.chunks(ROWS_AT_ONCE))
-        model.start(torch.cat(list(training.chunks(ROWS_AT_ONCE, max(1, len(training) // START_ROWS)))))
-    run = _run(model, training, plan)
+    with workers.together():
+        check_rows(values)
+        recipe = _recipe(schema, preset, settings, plan)
+        classes, condition = _classes(recipe.latent, labels, len(values))
+        model = _model(dataclasses.replace(recipe, latent=recipe.latent.of(classes)), schema, plan, workers)
+        _check_noisy(values, noisy, model)
+        check_shared(model, workers)
+        training, validation, fingerprint = divided(values, noisy, condition, plan, model.device, workers)
+        if condition is not None:
+            model.latent.weigh(condition)
+        model.objective.adapt(len(training))
+        if workers.first and not plan.online:
+            model.adapt(training.chunks(ROWS_AT_ONCE))
+            model.start(torch.cat(list(training.chunks(ROWS_AT_ONCE, max(1, len(training) // START_ROWS)))))
+        exact = model.recipe.corruption.differences
+        model.matrix_dtype = precision_for("float32" if exact else plan.precision, model.device)
+        rate = _rate(model, training, plan) if workers.first else None
+    identity = identity_of(plan, model, fingerprint, condition, workers)
+    begin_alike(model, values, identity, workers)
+    rate = workers.told(rate)
+    with workers.together():
+        run = _run(model, training, plan, rate)
     best, history, findings = Best(), list[Progress](), list[Finding]()
-    identity = _identity(plan, model, fingerprint, condition)
     progress = _overseen(run, plan, validation, best, history, findings.append, identity)
     for _ in watch(progress):
         pass
@@ -116,8 +130,9 @@ def fit(
     trained.matrix_dtype = None
     trained.requires_grad_(True)
     trained.zero_grad()
-    clean = apart(validation)[0][:, : schema.shape[0]]
-    findings += examine(trained, clean if len(clean) else next(training.chunks(EXAMINED_ROWS)))
+    if workers.first:
+        clean = apart(validation)[0][:, : schema.shape[0]]
+        findings += examine(trained, clean if len(clean) else next(training.chunks(EXAMINED_ROWS)))
     record = {
         "plan": identity,
         "data": {"rows": len(values), "fingerprint": fingerprint, "held_out": len(validation)},
@@ -127,7 +142,8 @@ def fit(
         "steps": run.step,
         "versions": versions(),
     }
-    return Fitted(trained.cpu(), preset, _baseline(trained, training), plain(record))
+    baseline = _baseline(trained, training) if workers.first else None
+    return Fitted(trained.cpu(), preset, baseline, plain(record))
 
 
 def new_model(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str, Any], plan: Plan) -> Model:
@@ -150,8 +166,9 @@ def _recipe(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str, 
     return choose(preset, modelled, settings)
 
 
-def _model(recipe: Recipe, schema: Schema, plan: Plan) -> Model:
-    return Model(recipe, schema, binarize=plan.binarize, seed=plan.seed).to(_device(plan.device))
+def _model(recipe: Recipe, schema: Schema, plan: Plan, workers: Workers = ALONE) -> Model:
+    device = accelerator(plan.device, workers.local_rank, workers.local_count) if workers.count > 1 else plan.device
+    return Model(recipe, schema, binarize=plan.binarize, seed=plan.seed).to(_device(device))
 
 
 def versions() -> dict[str, str]:
@@ -159,13 +176,10 @@ def versions() -> dict[str, str]:
     return {"narrows": narrows.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def _run(model: Model, batches: Batches, plan: Plan) -> Run:
+def _run(model: Model, batches: Batches, plan: Plan, rate: float | None) -> Run:
     """Put together the run that a plan describes."""
     epochs = plan.epochs or min(max(math.ceil(USUAL_STEPS / batches.per_epoch), USUAL_EPOCHS[0]), USUAL_EPOCHS[1])
-    noise = Noise(plan.seed, model.device)
-    exact = model.recipe.corruption.differences
-    model.matrix_dtype = precision_for("float32" if exact else plan.precision, model.device)
-    rate = _rate(model, batches, plan)
+    noise = (Noise if batches.workers.count == 1 else DealtNoise)(plan.seed, model.device)
     return Run(
         model,
         batches,
@@ -189,17 +203,24 @@ def _overseen(
     identity: Mapping[str, Any],
 ) -> Iterator[Progress]:
     """Training with everything that looks on, from the checkpoint on where there is one to resume."""
-    if plan.checkpoint is not None:
-        plan.checkpoint.mkdir(parents=True, exist_ok=True)
-        if plan.resume:
-            load_checkpoint(plan.checkpoint, run, best, history, identity)
+    workers = run.workers
+    resumes = plan.checkpoint is not None and (plan.resume or workers.again)
+    with workers.together():
+        if plan.checkpoint is not None and workers.first:
+            plan.checkpoint.mkdir(parents=True, exist_ok=True)
+            if resumes:
+                load_checkpoint(plan.checkpoint, run, best, history, identity)
+    if resumes:
+        hand_on(run, best, history)
     progress = filters.guarded(run, train(run), report)
     if len(validation):
         if not best.weights:  # the start is a candidate too: a closed form may be better than what training makes of it
-            best.see(held_out(run.deployed, validation).nats, run.deployed.state_dict())
+            best.see(run.validate(validation).nats, run.deployed.state_dict())
         progress = filters.validated(run, progress, validation)
         progress = filters.keeping_best(run, progress, best, plan.patience)
     progress = filters.recorded(progress, history)
+    if not workers.first:
+        return progress
     if plan.checkpoint is not None:
         progress = filters.checkpointed(run, progress, plan.checkpoint, best, history, identity)
     return progress if plan.log is None else filters.logged(progress, plan.log)
@@ -262,16 +283,6 @@ def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
         chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
         # Components as many as cells tell all, and nothing of a code that is no code.
         return fit_baseline(chunks, 0 if model.latent.whole else model.latent.size)
-
-
-def _identity(plan: Plan, model: Model, fingerprint: str, condition: Tensor | None) -> dict[str, Any]:
-    """What must be equal for a checkpoint to continue."""
-    where = ("checkpoint", "resume", "log")
-    fields = {name: value for name, value in dataclasses.asdict(plan).items() if name not in where}
-    if condition is not None:
-        fields["labels"] = data_fingerprint(condition)
-    facts = {"parts": model.recipe.spec(), "schema": model.schema.to_json(), "data": fingerprint}
-    return plain({**fields, **facts, "threads": torch.get_num_threads()})
 
 
 def _device(name: str) -> torch.device:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from narrows.workers import share, whole
+
 
 class Noise:
     """A seeded stream of random tensors.
@@ -76,6 +78,27 @@ class Tempered(Noise):
     def normal(self, shape: Sequence[int], *, rows: int) -> Tensor:
         """Normal draws with deviation T; see `Noise.normal`."""
         return self.temperature * super().normal(shape, rows=rows)
+
+
+class DealtNoise(Noise):
+    """A stream for the whole batch, of which a worker takes what is its rows': as one process would draw it.
+
+    Each worker draws for all rows, so that all streams are at one place; outside of a shared step it is `Noise`.
+    """
+
+    def poisson(self, mean: Tensor) -> Tensor:
+        """Counts of the means of the whole batch: how much of the stream a count takes depends on its mean."""
+        dealt = share()
+        return super().poisson(mean) if dealt is None else super().poisson(whole(mean))[dealt.part]
+
+    def _spread(self, draw: Callable[..., Tensor], shape: Sequence[int], rows: int) -> Tensor:
+        dealt = share()
+        if dealt is None:
+            return super()._spread(draw, shape, rows)
+        if shape[rows] != dealt.part.stop - dealt.part.start:
+            raise ValueError(f"a draw for {shape[rows]} rows of a worker's {dealt.part} of {dealt.rows}")
+        everybody = [dealt.rows if axis == rows else length for axis, length in enumerate(shape)]
+        return super()._spread(draw, everybody, rows).narrow(rows, dealt.part.start, shape[rows]).contiguous()
 
 
 class RowNoise(Noise):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from narrows.noise import Noise
 from narrows.optimizers import Average, Constant, set_rate
 from narrows.tensors import under
 from narrows.values import Clock, Figures, Labelled, Progress, Scores, apart, table
+from narrows.workers import whole
 
 INTERVAL_STEPS = 50
 INTERVAL_CELLS = 2e7
@@ -32,7 +34,7 @@ class Run:
     model : Model
         What is trained.
     batches : Batches
-        Raw rows.
+        Raw rows, dealt out among the workers that train together.
     optimizer : torch.optim.Optimizer
         Over the model's parameters.
     schedule : Constant
@@ -65,6 +67,7 @@ class Run:
         self.optimizer = optimizer
         self.schedule = schedule
         self.noise = noise
+        self.workers = batches.workers
         self.clock = Clock(model.device)
         self.steps = steps
         self.seconds_allowed = seconds
@@ -98,19 +101,22 @@ class Run:
         return kept
 
     def update(self, raw: Tensor | Labelled) -> Scores:
-        """Take one step on a batch of raw rows; return their scores."""
-        if self.running:
-            self.model.transform.update(apart(raw)[0])
+        """Take one step on a batch of raw rows, or on this worker's part of it; return their scores."""
+        rows = len(raw) if self.workers.count == 1 else self.batches.met
         self.clock.set(self.step, self.share)
         set_rate(self.optimizer, self.rate)
         self.optimizer.zero_grad(set_to_none=True)
-        surrogate, scores = self.model.loss(raw, self.noise, self.clock)
-        surrogate.backward(self._per_cell)
+        with self.workers.step(rows) as weight:
+            if self.running:
+                self.model.transform.update(whole(apart(raw)[0]))
+            surrogate, scores = self.model.loss(raw, self.noise, self.clock)
+            surrogate.backward(self._per_cell if weight == 1 else self._per_cell * weight)
+        self.workers.add_up(self.model.parameters())
         self.optimizer.step()
         self.step += 1
         if self.average is not None:
             self.average.update(self.step)
-        return scores
+        return scores if len(raw) < rows or self.workers.count == 1 else scores.of(self.workers.own(rows))
 
     def interval(self, batches: Iterator[Tensor | Labelled]) -> Progress:
         """Take the steps of one interval; only here are figures brought to the host."""
@@ -119,13 +125,13 @@ class Run:
         scores = []
         for _ in range(self._interval_steps()):
             scores.append(self.update(next(batches)))
-            self.seconds = seconds + time.perf_counter() - began
+            self.seconds = self._by_one_clock(seconds + time.perf_counter() - began)
             if self.seconds_allowed and self.seconds >= self.seconds_allowed:
                 break  # an interval may take much longer than what is left
         if self.running:
             self.model.likelihood.calibrate(self.model.transform.resolution)
-        self.figures = table(scores).cpu()
-        self.seconds = seconds + time.perf_counter() - began
+        self.figures = self.workers.gathered(table(scores)).cpu()
+        self.seconds = self._by_one_clock(seconds + time.perf_counter() - began)
         nats, distortion, rate = self.figures.double().mean(1).tolist()
         order = self.batches
         return Progress(
@@ -138,6 +144,15 @@ class Run:
             training=Figures(nats, distortion, rate),
             epoch_ended=order.position == 0,
         )
+
+    def validate(self, values: Tensor | Labelled) -> Figures:
+        """Return the training figures on held-out rows; the first worker computes them for all."""
+        figures = held_out(self.deployed, values) if self.workers.first else None
+        return Figures(*self.workers.told(figures and dataclasses.astuple(figures)))
+
+    def _by_one_clock(self, seconds: float) -> float:
+        """Where the time decides on rates and on the end, all workers go by the first one's clock."""
+        return self.workers.clock(seconds) if self.seconds_allowed else seconds
 
     def _interval_steps(self) -> int:
         """Steps until the next look: whole epochs where they are short, and never past the end of one or of the run."""

@@ -163,6 +163,10 @@ class Scores:
     log_px: Tensor
     kl: Tensor
 
+    def of(self, rows: slice) -> Scores:
+        """Scores of some of the examples."""
+        return Scores(self.nats[rows], self.log_px[:, rows], self.kl[:, rows])
+
 
 def table(scores: Sequence[Scores]) -> Tensor:
     """Nats, distortion and rate of every example, shape (3, examples)."""

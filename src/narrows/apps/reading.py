@@ -36,6 +36,8 @@ class Reading:
         category or ignore; give the option once for each. A column that would be left out comes back so.
     tile : int, optional
         Cut images into squares of this side, each half over the next; they may then be of different sizes.
+    skip_bad_shards : bool
+        Of a folder of tables or arrays, leave out files that cannot be read, and say which; else one stops the work.
     """
 
     key: str | None = None
@@ -44,6 +46,7 @@ class Reading:
     no_header: bool = False
     column: tuple[str, ...] | None = None
     tile: int | None = None
+    skip_bad_shards: bool = False
 
     def words(self) -> tuple[str, ...]:
         """The options of a command line that say this."""
@@ -73,28 +76,20 @@ class Reading:
         symbols: bool = False,
     ) -> Dataset:
         """Read ``data`` as the values suggest, as ``kind`` says, or as a trained model's ``schema`` has them."""
-        from narrows.data.readers import read
+        from narrows.data.readers import read_as
 
-        return read(
-            data,
-            key=self.key,
-            label=self.label,
-            ignore=self.ignore,
-            header=not self.no_header,
-            kind=kind,
-            kinds=_kinds(self.column or ()),
-            schema=schema,
-            keep_constants=keep_constants,
-            symbols=symbols,
-            tile=self.tile,
-        )
+        request = dataclasses.replace(self.request(schema), keep_constants=keep_constants, symbols=symbols)
+        return read_as(data, request, kind)
 
     def filed(self, data: str, kind: str | None) -> Filed | None:
         """Find rows that are to stay in their file while a model is trained; None for data to be read whole."""
-        from narrows.data.arrays import filed_npy
+        from narrows.data.arrays import filed_npy, filed_shards
 
         path = Path(data)
-        found = filed_npy(path) if path.suffix.lower() == ".npy" and path.is_file() else None
+        if path.is_dir():
+            found = filed_shards(path, skip=self.skip_bad_shards)
+        else:
+            found = filed_npy(path) if path.suffix.lower() == ".npy" and path.is_file() else None
         return found if found is not None and kind in (None, found.kind) else None
 
     def request(self, schema: Schema | None = None) -> Request:
@@ -103,7 +98,14 @@ class Reading:
 
         kinds = _kinds(self.column or ())
         return Request(
-            self.key, self.label, self.ignore, not self.no_header, kinds=kinds, schema=schema, tile=self.tile
+            self.key,
+            self.label,
+            self.ignore,
+            not self.no_header,
+            kinds=kinds,
+            schema=schema,
+            tile=self.tile,
+            skip=self.skip_bad_shards,
         )
 
     def frames(self, data: str, schema: Schema | None = None, cells: int | None = None) -> Frames:

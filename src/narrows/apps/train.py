@@ -11,6 +11,7 @@ from narrows.apps.reading import Reading
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
 from narrows.errors import InputError
+from narrows.launch import joined, refuse_workers
 from narrows.plan import Plan
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from narrows.data.filed import Filed
     from narrows.data.schema import Schema
+    from narrows.workers import Workers
 
 READ_IN_BLOCKS = "the rows are too many to hold: blocks of them are read when they are trained on"
 
@@ -80,7 +82,7 @@ def train(
     plan: Plan = Plan(),  # noqa: B008  frozen
     contaminated: bool = False,
     noisy: str | None = None,
-) -> Trained | TrainedDetector:
+) -> Trained | TrainedDetector | None:
     """Train a model on your own images or table, and write it as one file.
 
     Parameters
@@ -105,52 +107,73 @@ def train(
         A noisy version of each example of the data, in the same order (of files, that of their names): what a denoiser
         learns to clean up. It takes the place of the preset's own noise.
     """
-    plan.check()
-    check_target(output, inputs=[data] if noisy is None else [data, noisy])
-    _check_side_outputs(plan, data)
-    for given in [data] if noisy is None else [data, noisy]:
-        reading.check(given)
+    with joined(plan.device) as workers:
+        with workers.together():
+            _check(data, output, reading, plan, noisy, workers)
 
-    from narrows.detection.presets import DETECTORS
+            from narrows.detection.presets import DETECTORS
+
+            if preset in DETECTORS:
+                refuse_workers(f"preset {preset}")
+                if noisy is not None:
+                    raise InputError(
+                        f"--noisy is for models that denoise, and {preset} is none; take --preset denoiser"
+                    )
+                dataset = reading.read(data, kind=values, keep_constants=True)
+                return train_detector(dataset, output, preset, contaminated, settings, plan)
+            if contaminated:
+                raise InputError(
+                    f"--contaminated is for detectors, and {preset} is none; leave it out, or --preset detector"
+                )
+            examples = _read(data, reading, values, noisy, preset, workers)
+        if noisy is not None:
+            settings = ("corruption=own", *settings)
+        return _trained(examples, preset, settings, plan, output, workers)
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """What is trained on: rows, their schema, what was left out, what is seen of each, and their labels."""
+
+    rows: np.ndarray | Filed
+    schema: Schema | None  # of rows in their file, None but for the first worker
+    notes: tuple[str, ...]
+    noisy: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+
+def _read(
+    data: str, reading: Reading, values: str | None, noisy: str | None, preset: str, workers: Workers
+) -> _Examples:
     from narrows.presets import PRESETS
 
-    if preset in DETECTORS:
-        if noisy is not None:
-            raise InputError(f"--noisy is for models that denoise, and {preset} is none; take --preset denoiser")
-        dataset = reading.read(data, kind=values, keep_constants=True)
-        return train_detector(dataset, output, preset, contaminated, settings, plan)
-    if contaminated:
-        raise InputError(f"--contaminated is for detectors, and {preset} is none; leave it out, or --preset detector")
     symbols = preset in PRESETS and PRESETS[preset].symbols
     filed = None if symbols or noisy is not None else reading.filed(data, values)
     if filed is not None:
-        return _trained(filed, filed.schema(), (READ_IN_BLOCKS,), preset, settings, plan, output)
+        # To find the ends of their range, all rows are read: once for all workers.
+        return _Examples(filed, filed.schema() if workers.first else None, (READ_IN_BLOCKS, *filed.notes))
     dataset = reading.read(data, kind=values, symbols=symbols)
-    beside = None
-    if noisy is not None:
-        settings, beside = ("corruption=own", *settings), reading.read(noisy, dataset.schema).values
-    return _trained(
-        dataset.values, dataset.schema, dataset.notes, preset, settings, plan, output, beside, dataset.labels
-    )
+    beside = None if noisy is None else reading.read(noisy, dataset.schema).values
+    return _Examples(dataset.values, dataset.schema, dataset.notes, beside, dataset.labels)
 
 
 def _trained(
-    rows: np.ndarray | Filed,
-    schema: Schema,
-    notes: tuple[str, ...],
-    preset: str,
-    settings: tuple[str, ...],
-    plan: Plan,
-    output: Path,
-    noisy: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-) -> Trained:
-    """Train on rows, write the model, and say what it came to."""
+    examples: _Examples, preset: str, settings: tuple[str, ...], plan: Plan, output: Path, workers: Workers
+) -> Trained | None:
+    """Train, write the model, and say what it came to: all that by the first worker."""
+    from narrows.data.schema import Schema
     from narrows.fit import fit
     from narrows.model import parameters_in
     from narrows.persist import save
 
-    fitted = fit(rows, schema, preset, settings, plan, progress_bar, noisy, labels)
+    rows, schema = examples.rows, examples.schema
+    if workers.count > 1:
+        schema = Schema.from_json(workers.told(schema and schema.to_json()))
+    assert schema is not None
+    watch = progress_bar if workers.first else iter
+    fitted = fit(rows, schema, preset, settings, plan, watch, examples.noisy, examples.labels, workers)
+    if not workers.first:
+        return None
     save(fitted, output)
     history = fitted.record["history"]
     held_out = [entry["validation"]["nats"] for entry in history if entry["validation"]]
@@ -170,8 +193,19 @@ def _trained(
         findings=[
             f"{finding['name']}: {finding['what']}; {finding['remedy']}" for finding in fitted.record["findings"]
         ],
-        notes=list(notes),
+        notes=list(examples.notes),
     )
+
+
+def _check(data: str, output: Path, reading: Reading, plan: Plan, noisy: str | None, workers: Workers) -> None:
+    """Raise `InputError` for what can be told at once to be of no use; only the first worker writes."""
+    plan.check()
+    inputs = [data] if noisy is None else [data, noisy]
+    if workers.first:
+        check_target(output, inputs=inputs)
+        _check_side_outputs(plan, data)
+    for given in inputs:
+        reading.check(given)
 
 
 def _check_side_outputs(plan: Plan, data: str) -> None:

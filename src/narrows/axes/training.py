@@ -100,6 +100,11 @@ class Objective(Part, axis="objective"):
         return True
 
     @property
+    def compares(self) -> bool:
+        """Whether what an example costs is told from the others of its batch, so that workers cannot share one out."""
+        return False
+
+    @property
     def by_unit(self) -> bool:
         """Whether it takes the densities of single units, and not only those of whole codes."""
         return False

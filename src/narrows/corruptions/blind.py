@@ -17,6 +17,7 @@ from narrows.data.schema import Schema
 from narrows.errors import at_least
 from narrows.noise import Noise
 from narrows.values import Batch
+from narrows.workers import whole
 
 STEP = 1e-2  # of the second look, in units of the data's standard deviation: small beside what a network sees as other
 
@@ -216,7 +217,7 @@ def noise_level(images: Tensor) -> Tensor:
     detail = (even[..., ::2, ::2] - even[..., 1::2, ::2] - even[..., ::2, 1::2] + even[..., 1::2, 1::2]) / 2
     if not detail.numel():
         return images.new_zeros(1, images.shape[1], 1, 1)
-    return (detail.abs().transpose(0, 1).flatten(1).median(1).values / 0.67449).view(1, -1, 1, 1)
+    return (whole(detail).abs().transpose(0, 1).flatten(1).median(1).values / 0.67449).view(1, -1, 1, 1)
 
 
 def _wants_gaussian(corruption: Corruption, likelihood: Likelihood, what: str) -> str:

@@ -13,6 +13,7 @@ from narrows.data.schema import Schema
 from narrows.errors import at_least
 from narrows.noise import Noise
 from narrows.values import Batch
+from narrows.workers import each
 
 
 class Gaussian(Corruption, kind="gaussian"):
@@ -117,7 +118,7 @@ class SaltAndPepper(Corruption, kind="salt-and-pepper"):
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Replace cells of what is seen."""
         drawn = noise.uniform(batch.seen.shape, rows=0)
-        low, high = batch.seen.amin(), batch.seen.amax()
+        low, high = each(batch.seen.amin()).amin(), each(batch.seen.amax()).amax()
         extreme = torch.where(drawn < self.rate / 2, low, high)
         return dataclasses.replace(batch, seen=torch.where(drawn < self.rate, extreme, batch.seen))
 

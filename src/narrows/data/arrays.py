@@ -17,8 +17,9 @@ from numpy.lib import format as npy
 
 from narrows.data import filed
 from narrows.data.columns import Raw
-from narrows.data.filed import Filed
+from narrows.data.filed import Filed, Piece
 from narrows.data.limits import refuse_bomb
+from narrows.data.shards import files_in, good
 from narrows.data.stored import Stored
 from narrows.data.wording import brief, listed, nearest, short
 from narrows.errors import InputError
@@ -84,15 +85,32 @@ def filed_npy(path: Path) -> Filed | None:
     InputError
         As `read_npy`.
     """
-    size = path.stat().st_size
-    if size < filed.SMALLEST_BYTES:
+    return _filed(path) if path.stat().st_size >= filed.SMALLEST_BYTES else None
+
+
+def filed_shards(folder: Path, *, skip: bool) -> Filed | None:
+    """Find the rows of a folder of ``.npy`` files, large together, as `filed_npy` does those of one.
+
+    Raises
+    ------
+    InputError
+        As `read_npy`, unless such shards are to be skipped; `Filed.notes` then names them.
+    """
+    files = files_in(folder, (".npy",))
+    if not files or sum(path.stat().st_size for path in files) < filed.SMALLEST_BYTES:
         return None
+    found, notes = good(files, _filed, skip=skip)
+    return Filed.joined(found, notes)
+
+
+def _filed(path: Path) -> Filed | None:
+    size = path.stat().st_size
     with _refusing(path), path.open("rb") as stream:
         shape, fortran, dtype = _declared(stream, size, str(path))
         plain = dtype.isnative and (dtype.kind == "f" or dtype == np.uint8) and dtype.itemsize <= 8
         if len(shape) != 2 or 0 in shape or fortran or not plain:
             return None
-        return Filed(path, stream.tell(), (shape[0], shape[1]), dtype)
+        return Filed((Piece(path, stream.tell(), shape[0]),), shape[1], dtype)
 
 
 @contextlib.contextmanager

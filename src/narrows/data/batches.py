@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from narrows.values import Labelled
+from narrows.workers import ALONE, Workers
 
 
 class Batches:
@@ -28,6 +29,13 @@ class Batches:
         Positions of the rows to take; all of them unless given. The others are not copied away, only never met.
     condition : Tensor, shape (m,), optional
         The class of each row: batches then bring those of their rows. Chunks hold the rows alone.
+    workers : Workers
+        Among whom each batch is dealt out: what comes are the rows of this one.
+
+    Attributes
+    ----------
+    met : int
+        Rows of the newest batch, those of other workers among them.
     """
 
     def __init__(
@@ -38,12 +46,15 @@ class Batches:
         seed: int = 0,
         chosen: Tensor | None = None,
         condition: Tensor | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         self.values = values
         self.chosen = chosen
         self.condition = condition
         self.size = min(size, len(self))
         self.seed = seed
+        self.workers = workers
+        self.met = 0
         self.epoch = 0
         self.position = 0
         self._order: Tensor | None = None
@@ -63,6 +74,7 @@ class Batches:
             if self._order is None:
                 self._order = self._order_of(self.epoch)
             rows = self._order[self.position : self.position + self.size]
+            self.met, rows = len(rows), self.workers.mine(rows)
             batch = self._labelled(self._taken(rows, self._order), rows)
             self.position += self.size
             if self.position >= len(self):
@@ -76,7 +88,7 @@ class Batches:
             yield self.values[rows] if self.chosen is None else self._at(self.chosen[rows])
 
     def again(self, size: int) -> Batches:
-        """Return the same rows from the start, in batches of another size."""
+        """Return the same rows from the start, in batches of another size, each whole."""
         return Batches(self.values, size, seed=self.seed, chosen=self.chosen, condition=self.condition)
 
     def go_to(self, epoch: int, position: int) -> None:
@@ -96,10 +108,12 @@ class Batches:
 
     def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
         """Rows of the batch at the present position, ``rows`` of the order of this epoch."""
-        # A full batch needs no copy: its order does not matter.
+        # A full batch needs no copy.
         return self.values if len(rows) == len(self.values) else self.values.index_select(0, rows)
 
     def _order_of(self, epoch: int) -> Tensor:
+        if self.size == len(self.values):
+            return torch.arange(self.size, device=self.values.device)  # the order of a full batch does not matter
         # One generator an epoch: the order of an epoch does not depend on the ones before it.
         order = self._shuffled(torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
         return order if self.chosen is None else self.chosen[order]

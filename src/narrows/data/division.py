@@ -14,9 +14,11 @@ from narrows.errors import InputError
 from narrows.plan import Plan
 from narrows.tensors import data_fingerprint, tensor_of
 from narrows.values import Labelled
+from narrows.workers import Workers
 
 HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
 ROWS_AT_ONCE = 500
+COMPARED_ROWS = 1000
 
 
 def divided(
@@ -25,34 +27,47 @@ def divided(
     condition: Tensor | None,
     plan: Plan,
     device: torch.device,
+    workers: Workers,
 ) -> tuple[Batches, Tensor | Labelled, str]:
     """Batches of the training rows, the held-out rows, and the fingerprint of all; of pairs, see `Pairs`.
 
-    Both come with the classes of their rows where those of all rows (n,) are given.
+    The fingerprint of rows that stay in their file is for the first worker alone, which reads all of them. Batches and
+    held-out rows come with the classes of their rows where those of all rows (n,) are given.
     """
     condition = None if condition is None else condition.to(device)
     if isinstance(values, Filed):
         filed = FiledRows(values, device)
         chosen, others = _places(len(values), plan, HELD_OUT_CELLS // values.shape[1])
         size = _batch_rows(plan, len(chosen))
-        blocks = FiledBatches(filed, size, seed=plan.seed, chosen=chosen, condition=condition)
-        return blocks, _labelled(filed[others], condition, others), data_fingerprint(filed)
+        blocks = FiledBatches(filed, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
+        fingerprint = data_fingerprint(filed) if workers.first else ""
+        return blocks, _labelled(filed[others], condition, others), fingerprint
     rows = tensor_of(values)
     fingerprint = data_fingerprint(rows)
     rows = rows.to(device)
     chosen, others = (places.to(device) for places in _places(len(rows), plan, len(rows)))
     size = _batch_rows(plan, len(chosen))
     if noisy is None:
-        batches = Batches(rows, size, seed=plan.seed, chosen=chosen, condition=condition)
+        batches = Batches(rows, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
         return batches, _labelled(rows[others], condition, others), fingerprint
     beside = tensor_of(noisy).to(device)
-    pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen, condition=condition)
+    pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
     held_out = _labelled(paired(rows[others], beside[others]), condition, others)
     return pairs, held_out, data_fingerprint(paired(rows, beside))
 
 
 def _labelled(rows: Tensor, condition: Tensor | None, places: Tensor) -> Tensor | Labelled:
     return rows if condition is None else Labelled(rows, condition[places])
+
+
+def fingerprint_of_ends(values: np.ndarray | Filed) -> str:
+    """SHA-256 of the first and the last thousand rows, by which workers know that they read the same data."""
+    last = max(0, len(values) - COMPARED_ROWS)
+    if isinstance(values, Filed):
+        ends = [values.read(0, COMPARED_ROWS), values.read(last, len(values))]
+    else:
+        ends = [values[:COMPARED_ROWS], values[last:]]
+    return data_fingerprint(tensor_of(np.concatenate(ends)))
 
 
 def check_rows(values: np.ndarray | Filed) -> None:

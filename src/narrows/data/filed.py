@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +22,8 @@ KINDS = {"f": "reals", "u": "levels"}  # of values, by the kind of type
 
 
 @dataclass(frozen=True)
-class Filed:
-    """A matrix whose rows are read from an .npy file where they are asked for.
+class Piece:
+    """Rows of one file, one after the other.
 
     Parameters
     ----------
@@ -28,20 +31,57 @@ class Filed:
         The file.
     offset : int
         Bytes before the first row.
-    shape : tuple of int
-        Rows and columns.
-    stored : dtype
-        Of the cells in the file, a float or uint8.
+    rows : int
+        How many there are.
     """
 
     path: Path
     offset: int
-    shape: tuple[int, int]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A matrix whose rows are read from .npy files where they are asked for.
+
+    Parameters
+    ----------
+    pieces : tuple of Piece
+        The files, in the order of their rows.
+    width : int
+        Columns.
+    stored : dtype
+        Of the cells in the files, a float or uint8.
+    notes : tuple of str
+        Files that were left out, and why.
+    """
+
+    pieces: tuple[Piece, ...]
+    width: int
     stored: np.dtype
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: Sequence[Filed | None], notes: tuple[str, ...]) -> Filed | None:
+        """All rows of several, where they are of one width and type; None where they are not, or one is none."""
+        found = [part for part in parts if part is not None]
+        if len(found) < len(parts) or len({(part.width, part.stored) for part in found}) != 1:
+            return None
+        return cls(tuple(piece for part in found for piece in part.pieces), found[0].width, found[0].stored, notes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.starts[-1], self.width
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The first row of each piece; last, the number of rows."""
+        return (0, *accumulate(piece.rows for piece in self.pieces))
 
     def __len__(self) -> int:
         """Number of rows."""
-        return self.shape[0]
+        return self.starts[-1]
 
     @property
     def kind(self) -> str:
@@ -57,25 +97,26 @@ class Filed:
             If the file has become shorter.
         """
         start, stop = min(start, len(self)), min(stop, len(self))
-        width = self.shape[1]
-        with self.path.open("rb") as file:
-            file.seek(self.offset + start * width * self.stored.itemsize)
-            cells = np.fromfile(file, self.stored, (stop - start) * width)
-        if cells.size != (stop - start) * width:
-            raise InputError(f"{short(str(self.path))} became shorter while it was read; write or fetch it again")
-        return self._ready(cells.reshape(-1, width), start)
+        begun = max(0, bisect_right(self.starts, start) - 1)
+        parts = [np.empty((0, self.width), np.uint8 if self.kind == "levels" else np.float32)]
+        for piece, first in zip(self.pieces[begun:], self.starts[begun:], strict=False):
+            if first >= stop:
+                break
+            parts.append(self._of(piece, max(start - first, 0), min(stop - first, piece.rows)))
+        return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """All rows in order, so many at once."""
         return (self.read(start, start + rows) for start in range(0, len(self), rows))
 
     def take(self, places: np.ndarray) -> np.ndarray:
-        """Rows at some places in rising order: each block of the file that holds one is read once."""
+        """Rows at some places in rising order: each block that holds some is read once, from the first to the last."""
         bounds = np.searchsorted(places, np.arange(0, len(self) + BLOCK_ROWS, BLOCK_ROWS))
-        found = np.empty((len(places), self.shape[1]), np.uint8 if self.kind == "levels" else np.float32)
+        found = np.empty((len(places), self.width), np.uint8 if self.kind == "levels" else np.float32)
         for block in np.flatnonzero(np.diff(bounds)).tolist():
-            here, first = slice(bounds[block], bounds[block + 1]), block * BLOCK_ROWS
-            found[here] = self.read(first, first + BLOCK_ROWS)[places[here] - first]
+            here = slice(bounds[block], bounds[block + 1])
+            first, last = places[here][[0, -1]].tolist()
+            found[here] = self.read(first, last + 1)[places[here] - first]
         return found
 
     def schema(self) -> Schema:
@@ -92,6 +133,12 @@ class Filed:
         lows, highs = zip(*ends, strict=True)
         return Schema(self.shape[1:], min(lows), max(highs))
 
-    def _ready(self, cells: np.ndarray, first: int) -> np.ndarray:
-        checked = finite(cells, None, short(str(self.path)), first)
+    def _of(self, piece: Piece, start: int, stop: int) -> np.ndarray:
+        """Rows of one file."""
+        with piece.path.open("rb") as file:
+            file.seek(piece.offset + start * self.width * self.stored.itemsize)
+            cells = np.fromfile(file, self.stored, (stop - start) * self.width)
+        if cells.size != (stop - start) * self.width:
+            raise InputError(f"{short(str(piece.path))} became shorter while it was read; write or fetch it again")
+        checked = finite(cells.reshape(-1, self.width), None, short(str(piece.path)), start)
         return checked if self.kind == "levels" else checked.astype(np.float32, copy=False)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from narrows.data.batches import Batches
+from narrows.workers import ALONE, Workers
 
 
 class Pairs(Batches):
@@ -17,7 +18,7 @@ class Pairs(Batches):
     ----------
     values, beside : Tensor, shape (m, x)
         Raw rows, and what is seen of them, in their stored types.
-    size, seed, chosen, condition
+    size, seed, chosen, condition, workers
         As in `Batches`.
     """
 
@@ -30,8 +31,9 @@ class Pairs(Batches):
         seed: int,
         chosen: Tensor,
         condition: Tensor | None = None,
+        workers: Workers = ALONE,
     ) -> None:
-        super().__init__(values, size, seed=seed, chosen=chosen, condition=condition)
+        super().__init__(values, size, seed=seed, chosen=chosen, condition=condition, workers=workers)
         self.beside = beside
 
     def again(self, size: int) -> Pairs:

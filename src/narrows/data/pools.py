@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor
 from narrows.data.batches import Batches
 from narrows.data.filed import BLOCK_ROWS, Filed
 from narrows.tensors import tensor_of
+from narrows.workers import ALONE, Workers
 
 POOL_BYTES = 2**25
+LANES = 64  # a multiple of the usual numbers of workers, none of whom then reads a lane of another
 
 
 class FiledRows:
@@ -51,6 +54,10 @@ class FiledBatches(Batches):
     To pick each row anywhere in the file would take a seek for each. So blocks of 1,024 neighbours are put in order,
     a pool of 32 MiB of them is read, and the rows of a pool are shuffled: a batch holds rows of many blocks.
 
+    A pool is 64 lanes of neighbours, each shuffled by itself, and each batch has its share of every lane. So the order
+    does not depend on the number of workers, and one of W, whose rows are a W-th of each batch, reads and holds a W-th
+    of a pool: lanes of its own. Only the last pool of an epoch, which may end in a shorter batch, is shuffled as one.
+
     Parameters
     ----------
     rows : FiledRows
@@ -59,21 +66,30 @@ class FiledBatches(Batches):
         As in `Batches`.
     chosen : Tensor, shape (n,)
         Places of the rows to take, in rising order.
-    condition : Tensor, shape (m,), optional
+    condition, workers
         As in `Batches`.
     """
 
     def __init__(
-        self, rows: FiledRows, size: int, *, seed: int, chosen: Tensor, condition: Tensor | None = None
+        self,
+        rows: FiledRows,
+        size: int,
+        *,
+        seed: int,
+        chosen: Tensor,
+        condition: Tensor | None = None,
+        workers: Workers = ALONE,
     ) -> None:
-        super().__init__(torch.zeros(0, *rows.shape[1:]), size, seed=seed, chosen=chosen.cpu(), condition=condition)
+        none = torch.zeros(0, *rows.shape[1:])
+        super().__init__(none, size, seed=seed, chosen=chosen.cpu(), condition=condition, workers=workers)
         self._rows = rows
         batch = self.size * rows.shape[1] * rows.dtype.itemsize
         self._pool_rows = self.size * max(1, POOL_BYTES // batch)  # whole batches, so that none lies in two pools
+        self._held = (-1, -1)  # epoch and start of the pool in memory
         self._places, self._pool = torch.zeros(0, dtype=torch.int64), self.values
 
     def again(self, size: int) -> FiledBatches:
-        """The same rows from the start, in batches of another size."""
+        """The same rows from the start, in batches of another size, each whole."""
         assert self.chosen is not None
         return FiledBatches(self._rows, size, seed=self.seed, chosen=self.chosen, condition=self.condition)
 
@@ -82,15 +98,26 @@ class FiledBatches(Batches):
 
     def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
         first = self.position // self._pool_rows * self._pool_rows
-        places = order[first : first + self._pool_rows].sort().values
-        if not torch.equal(places, self._places):
+        if self._held != (self.epoch, first):
             self._pool = self.values  # the old pool goes before the new one comes
-            self._places, self._pool = places, tensor_of(self._rows.filed.take(places.numpy()))
-        return self._pool[torch.searchsorted(places, rows)].to(self._rows.device)
+            batches = order[first : first + self._pool_rows].split(self.size)
+            self._places = torch.cat([self.workers.mine(batch) for batch in batches]).sort().values
+            self._pool = tensor_of(self._rows.filed.take(self._places.numpy()))
+            self._held = (self.epoch, first)
+        return self._pool[torch.searchsorted(self._places, rows)].to(self._rows.device)
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
         count = len(self)
         starts = torch.randperm(-(-count // BLOCK_ROWS), generator=generator) * BLOCK_ROWS
         order = (starts[:, None] + torch.arange(BLOCK_ROWS)).flatten()
         pools = order[order < count].split(self._pool_rows)
-        return torch.cat([pool[torch.randperm(len(pool), generator=generator)] for pool in pools])
+        return torch.cat([self._mixed(pool, generator) for pool in pools])
+
+    def _mixed(self, pool: Tensor, generator: torch.Generator) -> Tensor:
+        """Shuffle the places of a pool, lane by lane where it is whole."""
+        batches = len(pool) // self.size if len(pool) == self._pool_rows else 0
+        bounds = [self.size * lane // LANES for lane in range(LANES + 1)] if batches else [0, len(pool)]
+        widths = [end - start for start, end in pairwise(bounds)]
+        lanes = pool.split([max(1, batches) * width for width in widths])
+        mixed = [lane[torch.randperm(len(lane), generator=generator)] for lane in lanes]
+        return torch.cat([lane.view(max(1, batches), -1) for lane in mixed if len(lane)], 1).flatten()

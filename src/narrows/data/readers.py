@@ -38,9 +38,9 @@ def read(
     source : str, path, array or frame
         Name of a data set (``fashion-sample``, ``digits``, ``fashion-mnist``, ``mnist``; ``:test`` after it takes the
         test split); a file (.npy, .npz or ``file.npz:key``, IDX, an image, a zip of images, CSV, TSV, ARFF, Parquet,
-        Arrow, Feather); a folder of images; a pandas, polars or Arrow frame; an array. A named data set comes
-        before a file of the same name: write ``./digits`` for the latter. A table of anything but numbers without a
-        gap is a mixed one, whose columns have each a kind.
+        Arrow, Feather); a folder of images, or of tables or .npy files that are its shards; a pandas, polars or Arrow
+        frame; an array. A named data set comes before a file of the same name: write ``./digits`` for the latter. A
+        table of anything but numbers without a gap is a mixed one, whose columns have each a kind.
     key : str, optional
         Which array of an ``.npz`` file.
     label : str, optional
@@ -78,6 +78,12 @@ def read(
     """
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     request = Request(key, label, ignored, header, split, kinds or {}, schema, keep_constants, symbols, tile)
+    return read_as(source, request, kind)
+
+
+def read_as(source: str | os.PathLike[str] | object, request: Request, kind: str | None) -> Dataset:
+    """Read a data set as it was asked for; see `read`."""
+    schema = request.schema
     try:
         if isinstance(source, (str, os.PathLike)):
             found = located(os.fspath(source), request)

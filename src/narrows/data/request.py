@@ -31,6 +31,7 @@ class Request:
     keep_constants: bool = False
     symbols: bool = False
     tile: int | None = None
+    skip: bool = False
 
     def __post_init__(self) -> None:
         """Check what stands for itself."""
@@ -64,6 +65,7 @@ class Request:
             "header": not self.header,
             "column": self.kinds,
             "tile": self.tile,
+            "skip_bad_shards": self.skip,
         }
         return {name for name, value in given.items() if value} | ({"split"} if self.split != "train" else set())
 
@@ -80,5 +82,6 @@ def refuse_options(request: Request, allowed: frozenset[str], what: str) -> None
             "column": "column says what a column of a table holds",
             "split": "split is for named data sets",
             "tile": "tile cuts images of a folder or a zip file",
+            "skip_bad_shards": "skip_bad_shards is for a folder of shards",
         }[unheeded[0]]
         raise InputError(f"{unheeded[0]} was given for {what}; {meaning}: leave it out")

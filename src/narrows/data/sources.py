@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from narrows.data import arrays, named, tables, verbatim
+import numpy as np
+
+from narrows.data import arrays, named, shards, tables, verbatim
 from narrows.data.arff import read_arff
 from narrows.data.columns import Raw, raw_columns
 from narrows.data.exact import exact_raw
@@ -37,6 +39,12 @@ class _Format:
     options: frozenset[str] = frozenset()
     open: Callable[[Path], Stored | Pictures] | None = None
     verbatim: Callable[[Path, Request], Verbatim] | None = None
+    table: Callable[[Path, Request], pa.Table] | None = None
+
+    @property
+    def shard(self) -> bool:
+        """Whether several such files may hold one data set."""
+        return self.table is not None or self.suffixes == (".npy",)
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,8 @@ def _npz(path: Path, request: Request) -> Raw:
     return arrays.read_npz(path, request.key, request.label, request.split)
 
 
-def _text(path: Path, request: Request) -> Raw:
-    return in_columns(tables.read_text_table(path, request.header, _categories(request)), request, short(str(path)))
+def _text(path: Path, request: Request) -> pa.Table:
+    return tables.read_text_table(path, request.header, _categories(request))
 
 
 def _categories(request: Request) -> tuple[str, ...]:
@@ -76,16 +84,8 @@ def _categories(request: Request) -> tuple[str, ...]:
     return (*said, *(column.name for column in learnt if column.categories))
 
 
-def _arff(path: Path, request: Request) -> Raw:
-    return in_columns(read_arff(path), request, short(str(path)))
-
-
-def _parquet(path: Path, request: Request) -> Raw:
-    return in_columns(tables.read_parquet(path), request, short(str(path)))
-
-
-def _arrow(path: Path, request: Request) -> Raw:
-    return in_columns(tables.read_arrow(path), request, short(str(path)))
+def _columns(table: Callable[[Path, Request], pa.Table]) -> Callable[[Path, Request], Raw]:
+    return lambda path, request: in_columns(table(path, request), request, short(str(path)))
 
 
 def in_columns(table: pa.Table, request: Request, what: str) -> Raw:
@@ -126,24 +126,34 @@ _FORMATS = (
     _Format(
         "a table of text",
         (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"),
-        _text,
+        _columns(_text),
         COLUMN_OPTIONS | {"header"},
         verbatim=lambda path, request: verbatim.of_text(path, request.header),
+        table=_text,
     ),
-    _Format("an ARFF file", (".arff", ".arff.gz"), _arff, COLUMN_OPTIONS, verbatim=_whole(read_arff)),
+    _Format(
+        "an ARFF file",
+        (".arff", ".arff.gz"),
+        _columns(lambda path, _: read_arff(path)),
+        COLUMN_OPTIONS,
+        verbatim=_whole(read_arff),
+        table=lambda path, _: read_arff(path),
+    ),
     _Format(
         "a Parquet file",
         (".parquet", ".pq"),
-        _parquet,
+        _columns(lambda path, _: tables.read_parquet(path)),
         COLUMN_OPTIONS,
         verbatim=lambda path, _: verbatim.of_parquet(path),
+        table=lambda path, _: tables.read_parquet(path),
     ),
     _Format(
         "an Arrow file",
         (".arrow", ".arrows", ".ipc", ".feather"),
-        _arrow,
+        _columns(lambda path, _: tables.read_arrow(path)),
         COLUMN_OPTIONS,
         verbatim=_whole(tables.read_arrow),
+        table=lambda path, _: tables.read_arrow(path),
     ),
 )
 
@@ -197,7 +207,7 @@ def _path_and_key(text: str) -> tuple[str, str | None]:
 
 def _format_of(path: Path) -> _Format:
     if path.is_dir():
-        return _FOLDER
+        return _shards(path) or _FOLDER
     name = path.name.lower()
     for form in _FORMATS:
         if name.endswith(form.suffixes):
@@ -205,11 +215,35 @@ def _format_of(path: Path) -> _Format:
     if "idx" in name or is_idx(path):
         return _IDX
     if tables.is_text_table(path):  # such as kddcup.data.gz
-        return next(form for form in _FORMATS if form.read is _text)
+        return next(form for form in _FORMATS if form.table is _text)
     suffixes = ", ".join(suffix for form in _FORMATS for suffix in form.suffixes)
     raise InputError(
         f"{short(str(path))} is of an unknown kind; give a folder of images, an IDX file or one of {suffixes}"
     )
+
+
+def _shards(folder: Path) -> _Format | None:
+    """How the shards of a folder are read; None where it holds none."""
+    kinds = {form: files for form in _FORMATS if form.shard and (files := shards.files_in(folder, form.suffixes))}
+    if len(kinds) > 1:
+        held = listed(str(files[0].name) for files in kinds.values())
+        raise InputError(f"{short(str(folder))} holds files of several kinds ({held}); give a folder of one kind")
+    for form, files in kinds.items():
+        options = form.options | {"skip_bad_shards"}
+        return _Format("a folder of shards", (), partial(_read_shards, form, files), options)
+    return None
+
+
+def _read_shards(form: _Format, files: list[Path], folder: Path, request: Request) -> Raw:
+    """Rows of all shards as if they stood in one file."""
+    if form.table is None:
+        array = shards.fitting_arrays()
+        arrays_found, notes = shards.good(files, lambda path: array(arrays.read_npy(path), path), skip=request.skip)
+        return Raw(np.concatenate(arrays_found), notes=notes)
+    table, read = shards.fitting_tables(), form.table
+    found, notes = shards.good(files, lambda path: table(read(path, request), path), skip=request.skip)
+    raw = in_columns(shards.one_table(found), request, short(str(folder)))
+    return dataclasses.replace(raw, notes=(*notes, *raw.notes))
 
 
 def _exists(text: str) -> bool:

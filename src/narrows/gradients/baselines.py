@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.values import Terms
+from narrows.workers import batch_mean
 
 MOMENTUM = 0.1
 WIDTH = 64
@@ -85,7 +86,7 @@ class Average(Baseline):
 
     def follow(self, cost: Tensor) -> None:
         """Move the average towards the mean of these costs."""
-        self.level.lerp_(cost.mean().to(self.level.dtype), MOMENTUM)
+        self.level.lerp_(batch_mean(cost.mean()).to(self.level.dtype), MOMENTUM)
         # The share of the average that is not the 0 it began with (as Kingma and Ba 2015 correct theirs).
         self.weight.lerp_(torch.ones_like(self.weight), MOMENTUM)
 
@@ -126,7 +127,8 @@ class Learned(Average):
     def follow(self, cost: Tensor) -> None:
         """Move average and deviation."""
         super().follow(cost)
-        self.square.lerp_((cost - self.mean).square().mean().to(self.square.dtype), MOMENTUM)
+        squared = batch_mean((cost - self.mean).square().mean())
+        self.square.lerp_(squared.to(self.square.dtype), MOMENTUM)
 
     def _standing(self, terms: Terms) -> Tensor:
         """How many deviations above the average each example is expected to cost, (n,)."""

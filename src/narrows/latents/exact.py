@@ -16,6 +16,7 @@ from narrows.distributions import Flat
 from narrows.errors import InputError, at_least, at_most
 from narrows.latents.priors import Prior
 from narrows.parts import Part
+from narrows.workers import batch_mean
 
 TOLERANCE = 0.1
 SPEED = 0.01
@@ -201,7 +202,7 @@ class KlSparse(Exact, kind="kl-sparse"):
         use = self.use
         if self.training:
             batch = z.mean(0)
-            self.use.lerp_(batch.detach(), self.momentum)
+            self.use.lerp_(batch_mean(batch), self.momentum)
             # The value is the running mean, the gradient that of the batch's own mean: an example's pull on the
             # average does not depend on the momentum.
             use = self.use + (batch - batch.detach())

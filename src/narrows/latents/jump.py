@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from narrows.control import Control
 from narrows.errors import at_least, at_most
 from narrows.latents.sparse import DEAD_AFTER, OfK, keep, only
+from narrows.workers import batch_mean
 
 SMALLEST_THRESHOLD = 0.1  # of the root mean square of h
 
@@ -60,11 +61,11 @@ class JumpRelu(OfK, kind="jump-relu"):
             if not self.training:
                 return only(h.relu(), self.kept), h.new_zeros(())
             with torch.no_grad():
-                least = SMALLEST_THRESHOLD * h.float().square().mean().sqrt()
+                least = SMALLEST_THRESHOLD * batch_mean(h.float().square().mean()).sqrt()
                 self.log_threshold.copy_(keep(h, self.kept)[1].maximum(least).log())
                 self.begun.fill_(True)
         z, number = _Jump.apply(h, self.log_threshold, self.window)
-        return z, self.control(number, number.mean() / self.kept - 1)
+        return z, self.control(number, batch_mean(number.mean()) / self.kept - 1)
 
 
 class _Jump(torch.autograd.Function):

@@ -14,6 +14,7 @@ from narrows.distributions import Nested, Point
 from narrows.errors import at_least, at_most
 from narrows.latents.exact import Exact
 from narrows.values import Clock
+from narrows.workers import batch_rows, each, whole
 
 SAMPLED_ROWS = 128
 THRESHOLD_MOMENTUM = 0.05
@@ -34,7 +35,7 @@ def keep(h: Tensor, k: float, of: int | None = None) -> tuple[Tensor, Tensor]:
     smallest : Tensor, shape ()
         The bound: the smallest number that is kept, or 0; where ``of`` is given, what it would be if so many were.
     """
-    rows = h.detach()[:: max(1, len(h) // SAMPLED_ROWS)]
+    rows = whole(h.detach(), max(1, batch_rows(h) // SAMPLED_ROWS))
     largest = rows.flatten().topk(round(k * len(rows))).values.clamp_min(0.0)
     below = torch.nextafter(largest[-1].float(), largest.new_tensor(-1.0).float())
     z = nn.functional.threshold(h, max(float(below), 0.0), 0.0)
@@ -96,7 +97,7 @@ class Sparse(Exact):
     def _revived(self, h: Tensor, z: Tensor) -> Tensor | None:
         with torch.no_grad():
             # A sum takes an eighth of the time that comparisons do, and is 0 by chance never.
-            self.idle.add_(len(z)).masked_fill_(z.sum(0) != 0, 0)
+            self.idle.add_(batch_rows(z)).masked_fill_((each(z.sum(0)) != 0).any(0), 0)
             dead = self.idle > self.dead_after
             many = int(dead.sum())
         if not many:

@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 from narrows.axes import Latent
 from narrows.distributions import Flat, Point
 from narrows.errors import at_least
+from narrows.workers import whole
 
 USE_MOMENTUM = 0.01
 DEAD_BELOW = 0.03  # share of an even split of the vectors under which an entry counts as dead
@@ -80,12 +81,13 @@ class VectorQuantized(Latent, kind="vq"):
     @torch.no_grad()
     def _revive(self, vectors: Tensor, picked: Tensor) -> Tensor:
         """Count the use of each entry, and move dead ones to the vectors farthest from theirs."""
-        share = torch.bincount(picked.flatten(), minlength=self.entries).to(self.use.dtype) / picked.numel()
+        all_vectors, all_picked = whole(vectors), whole(picked)
+        share = torch.bincount(all_picked.flatten(), minlength=self.entries).to(self.use.dtype) / all_picked.numel()
         self.use.lerp_(share, USE_MOMENTUM)
         dead = self.use * self.entries < DEAD_BELOW
-        distance = (vectors - self.codebook[picked]).square().sum(2).flatten()
+        distance = (all_vectors - self.codebook[all_picked]).square().sum(2).flatten()
         moved = min(self.entries, distance.shape[0])
-        worst = vectors.reshape(-1, self.dim)[distance.topk(moved).indices].to(self.codebook.dtype)
+        worst = all_vectors.reshape(-1, self.dim)[distance.topk(moved).indices].to(self.codebook.dtype)
         target = dead.nonzero().flatten()[:moved]
         if not len(target):
             return picked

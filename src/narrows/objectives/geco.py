@@ -9,6 +9,7 @@ from narrows.axes import Latent, Objective, average_draw
 from narrows.control import PENALTY, move
 from narrows.errors import at_least, unknown
 from narrows.values import Clock, Terms
+from narrows.workers import batch_mean
 
 SMALLEST_RATE = 0.01
 
@@ -73,13 +74,13 @@ class Constrained(Objective, kind="constrained"):
         """Move the multiplier by how far the bounded figure is from its bound."""
         bounded, _ = self._figures(terms)
         # A nat of one is bought with about one of the other, so both are measured by the rate; a distortion has no 0.
-        excess = (bounded.mean() - self.bound) / terms.kl.mean().clamp_min(SMALLEST_RATE)
+        excess = (batch_mean(bounded.mean()) - self.bound) / batch_mean(terms.kl.mean()).clamp_min(SMALLEST_RATE)
         move(self.multiplier, self.excess, excess, self.speed)
 
     def reported(self, cost: Tensor, terms: Terms) -> Tensor:
         """The free figure of each example plus 100 times the batch's mean excess over the bound, (n,)."""
         bounded, free = self._figures(terms)
-        return average_draw(free) + PENALTY * (bounded.mean() - self.bound).clamp_min(0.0)
+        return average_draw(free) + PENALTY * (batch_mean(bounded.mean()) - self.bound).clamp_min(0.0)
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Codes whose price is no rate."""

@@ -53,6 +53,11 @@ class Neighbours(Objective, kind="neighbours"):
         self.samples = samples
 
     @property
+    def compares(self) -> bool:
+        """Always: neighbours are told from the whole batch."""
+        return True
+
+    @property
     def linear(self) -> bool:
         """Always: C is told from codes, and not from their densities."""
         return True

@@ -64,6 +64,11 @@ class TotalCorrelation(Objective, kind="total-correlation"):
         self.register_buffer("rows", torch.zeros((), dtype=torch.int64))
 
     @property
+    def compares(self) -> bool:
+        """Always: q(z) comes from the whole batch."""
+        return True
+
+    @property
     def by_unit(self) -> bool:
         """Always."""
         return True

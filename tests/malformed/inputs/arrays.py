@@ -203,7 +203,13 @@ CASES = (
     Case("IDX: labels alone", file(idx(b"\0\0\10\1", 9, cells=bytes(9)), "t-idx1-ubyte"), refused="has the shape (9,)"),
     # --- images
     Case("a folder of nothing", files(), refused="holds no images"),
-    Case("a folder of other files", files(notes_txt=b"x", t_csv=b"a,b\n1,2\n"), refused="holds no images"),
+    Case("a folder of other files", files(notes_txt=b"x", t_json=b"{}"), refused="holds no images"),
+    Case(
+        "a folder of shards of two kinds",
+        files(a_csv=b"a,b\n1,2\n", b_npy=b"x"),
+        refused="holds files of several kinds",
+    ),
+    Case("a folder of shards with a damaged one", files(a_npy=b"x"), refused="leave out shards that cannot be read"),
     Case(
         "a folder with a hidden image",
         files(a_png=png(), **{"._b_png": b"junk"}),
