@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from narrows.errors import InputError, SaidByAnother
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch._C._distributed_c10d import Store
 
     from narrows.workers import Workers
 
@@ -63,24 +64,23 @@ def joined(device: str) -> Iterator[Workers]:
     from torch import distributed
     from torch.distributed.rendezvous import rendezvous
 
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    ranks = [_number(name) for name in names]
+    rank, count, local_rank, local_count = map(_number, ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     again = _number("TORCHELASTIC_RESTART_COUNT") > 0
     if os.environ.get("OMP_NUM_THREADS", ASSUMED_THREADS) == ASSUMED_THREADS:
-        torch.set_num_threads(max(1, _cores() // ranks[3]))
-    if ranks[1] == 1:
-        yield Workers(*ranks, elastic=True, again=again)
+        torch.set_num_threads(max(1, _cores() // local_count))
+    workers = Workers(rank, count, local_rank, local_count, elastic=True, again=again)
+    if count == 1:
+        yield workers
         return
-    chosen = torch.device(accelerator(device, *ranks[2:]))
+    chosen = torch.device(accelerator(device, local_rank, local_count))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     with in_touch():
-        store = unused(next(rendezvous("env://", *ranks[:2]))[0], *ranks[:2])
+        store = unused(next(rendezvous("env://", rank, count))[0], rank, count)
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=store, rank=ranks[0], world_size=ranks[1])
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     # Where a machine joined or left, only some workers are told that it is not the first time.
-    again = any(Workers(*ranks).values(again))
-    yield Workers(*ranks, elastic=True, again=again)
+    yield dataclasses.replace(workers, again=any(workers.values(again)))
     distributed.destroy_process_group()
 
 
@@ -96,7 +96,7 @@ def unused(store: Store, rank: int, count: int) -> Store:
     InputError
         If not all workers come.
     """
-    from torch.distributed import PrefixStore
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
     word = secrets.token_hex(8)
     if rank:

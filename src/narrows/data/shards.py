@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -74,15 +74,11 @@ def good(paths: Iterable[Path], read: Callable[[Path], T], *, skip: bool) -> tup
     return found, tuple(notes)
 
 
-class Fitting(Protocol[T]):
-    """Takes what a shard holds, and raises `InputError` where it does not go with those before."""
+def fitting_tables() -> Callable[[pa.Table, Path], pa.Table]:
+    """Make a check of tables one by one: the columns of the first, in any order, of types that have a common one.
 
-    def __call__(self, held: T, path: Path) -> T:
-        """Return it in the order of the first."""
-
-
-def fitting_tables() -> Fitting[pa.Table]:
-    """Tables of the same columns as the first, in any order, whose types have a common one."""
+    It gives each table in the first one's order, or raises `InputError`.
+    """
     import pyarrow as pa
 
     common: list[pa.Schema] = []
@@ -104,8 +100,8 @@ def fitting_tables() -> Fitting[pa.Table]:
     return check
 
 
-def fitting_arrays() -> Fitting[np.ndarray]:
-    """Arrays of rows of the same shape and kind as those of the first."""
+def fitting_arrays() -> Callable[[np.ndarray, Path], np.ndarray]:
+    """Make the same of arrays: rows of the shape and the kind of the first's."""
     first: list[tuple[tuple[int, ...], str]] = []
 
     def check(array: np.ndarray, path: Path) -> np.ndarray:
