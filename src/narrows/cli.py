@@ -44,6 +44,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "detect": ("detect", "detect"),
     "report": ("report", "report"),
     "stream": ("stream", "stream"),
+    "serve": ("serve", "serve"),
     "study": ("study", "study"),
     "data": ("listing", "data"),
     "parts": ("listing", "parts"),

@@ -172,7 +172,7 @@ def detect(
 
 
 def limit_of(fitted: FittedDetector, rate: float, discoveries: bool) -> float | None:
-    """Score above which a row is marked, None where that depends on the batch; raises for a rate that cannot be held."""
+    """Score above which a row is marked, None where that depends on the batch; raises for a rate not to be held."""
     from narrows.detection.calibration import check_rate, threshold
 
     calibration = fitted.detector.calibration
