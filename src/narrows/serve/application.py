@@ -57,8 +57,12 @@ def application(
     together = Batching(BLOCK, WAIT) if batching else Batching(1, 0.0)
     worker = Worker(loaded.module, together, limits.max_seconds, metrics.passed)
 
+    services = {f"/{name}": Service(verb, loaded, limits, worker) for name, verb in VERBS.items()}
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for service in services.values():
+            service.warm()
         yield
         worker.close()
 
@@ -75,11 +79,10 @@ def application(
     async def missing(_: Request, error: HTTPException) -> Response:
         return problem(error.status_code, TITLES.get(error.status_code, str(error.detail)), error.headers or {})
 
-    direct = {f"/{name}": Service(verb, loaded, limits, worker).answer for name, verb in VERBS.items()}
     for verb in VERBS.values():
         app.add_api_route(
             f"/{verb.name}",
-            direct[f"/{verb.name}"],
+            services[f"/{verb.name}"].answer,
             methods=["POST"],
             summary=summary_of(verb.application),
             operation_id=verb.name,
@@ -87,6 +90,7 @@ def application(
             openapi_extra=operation(verb, loaded.schema, limits),
         )
     _add_pages(app, loaded, limits, worker, metrics)
+    direct = {path: service.answer for path, service in services.items()}
     return Guard(app, limits, token, hosts, metrics, direct)
 
 

@@ -86,7 +86,7 @@ class Reader:
         """Take one row, or a list of rows."""
         if self.schema.is_image:
             return self._images(np.asarray(found) if _is_regular(found) else found)
-        single = not (isinstance(found, list) and found and all(isinstance(row, (list, dict)) for row in found))
+        single = not (isinstance(found, list) and all(isinstance(row, (list, dict)) for row in found))
         objects = [found] if single else found
         at_most("the number of rows", len(objects), self.limits.max_rows)
         return Given(len(objects), single, objects=objects)
@@ -100,14 +100,12 @@ class Reader:
     def _of_png(self, body: bytes) -> Given:
         if not self.schema.is_image:
             raise InputError(f"an image was given, and the model was trained on {self.schema.describe()}; send rows")
-        return self._images(decoded_png(body, "in the body", self.limits.max_pixels))
+        return self._images(decoded_png(body, "in the body", self.limits.max_pixels), alone=True)
 
-    def _images(self, images: Any) -> Given:
+    def _images(self, images: Any, alone: bool = False) -> Given:
         """One image, or some, as an array."""
         array = np.asarray(images) if not isinstance(images, list) else _ragged()
-        axes = 2 if self.any_size else len(self.schema.user_shape)
-        if self.any_size and array.ndim in (3, 4):
-            axes = 3 if _has_channels(array.shape[-3:]) and (array.ndim == 4 or not self._grey(array)) else 2
+        axes = self._axes(array, alone)
         single = array.ndim == axes
         stack = array[None] if single else array
         if stack.ndim != axes + 1 or not stack.size:
@@ -122,9 +120,13 @@ class Reader:
             return Given(len(stack), single, values=stack)
         return Given(len(stack), single, values=_told(lambda: from_array(stack, schema=self.schema).values))
 
-    def _grey(self, array: np.ndarray) -> bool:
-        """Whether three axes are many grey images, and not one in colour: as the model's are."""
-        return self.schema.layout == "hw"
+    def _axes(self, array: np.ndarray, alone: bool) -> int:
+        """How many axes one image has; of any size, three are many grey images where the model's are grey."""
+        if not self.any_size:
+            return len(self.schema.user_shape)
+        if alone:
+            return array.ndim
+        return 3 if array.ndim == 4 or (array.ndim == 3 and self.schema.layout != "hw") else 2
 
 
 def parsed(body: bytes) -> Any:
@@ -167,10 +169,6 @@ def _is_regular(found: Any) -> bool:
 
 def _ragged() -> NoReturn:
     raise InputError(f"{WHAT} are no regular array of numbers; give rows of equal length")
-
-
-def _has_channels(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and shape[-1] in (1, 3, 4)
 
 
 def _no_constant(constant: str) -> NoReturn:

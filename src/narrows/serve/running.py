@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -44,6 +46,7 @@ def run(app: Any, opened: socket.socket, limits: Limits, started: Callable[[], N
         http=functools.partial(Connection, Connections(limits)),  # type: ignore[arg-type]  # uvicorn calls it
         ws="none",
         log_config=None,
+        log_level="error",  # strangers may send what is no HTTP as often as they like
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -60,6 +63,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._said = started
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End when told to, and with success: uvicorn would raise the signal once more."""
+        told = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(one, self.handle_exit) for one in told]
+        try:
+            yield
+        finally:
+            for one, handler in zip(told, before, strict=True):
+                signal.signal(one, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from narrows.data.schema import Schema
 from narrows.errors import InputError
@@ -99,6 +100,16 @@ class Service:
         except Exception as error:  # each is told to the client, and a fault of ours goes to the log as well
             return answer_to(error)
 
+    def warm(self) -> None:
+        """Do it once, so that the first client does not wait for what is made at the first time."""
+        schema = self._loaded.schema
+        with contextlib.suppress(InputError):  # a model that cannot do it
+            asked = self._understood(b"")
+            row = np.full((1, *schema.shape), schema.low, np.uint8 if schema.is_image else np.float32)
+            made = asked.compute(schema.to_user(row) if self._verb.takes == "pictures" else row)
+            for media in (JSON, ARROW):
+                made.written(media, True)
+
     async def _answer(self, request: Request) -> Response:
         body: Body = request.scope["narrows.body"]
         asked = self._asked(request.scope["query_string"])
@@ -161,13 +172,17 @@ class Service:
             raise Refused(406, f"a stream of lines is answered by lines; accept {LINES}")
         if not asked.shared:
             raise InputError("discoveries was given for a stream, and takes all rows at once; leave it out")
-        return StreamingResponse(self._lines(asked, body), media_type=LINES)
+        return Streamed(self._lines(asked, body))
 
     async def _lines(self, asked: Asked, body: Body) -> AsyncIterator[bytes]:
         """Answer lines as they come, each by one."""
         rest, row, more = b"", 0, True
         while more:
-            message = await body.part()
+            try:
+                message = await body.part()
+            except Refused as error:  # the answer has begun: its last line says why it ends
+                yield told({"row": row, "error": str(error)}) + b"\n"
+                return
             more = message.get("more_body", False)
             *lines, rest = (rest + message.get("body", b"")).split(b"\n")
             if len(rest) > LARGEST_LINE or not more:
@@ -197,6 +212,23 @@ class Service:
             return {"error": json.loads(bytes(answer_to(error).body))["detail"]}
         plain = answer.plain()[0]
         return plain if isinstance(plain, dict) else {"example": plain}
+
+
+class Streamed(Response):
+    """Lines that are sent as they are made. Unlike Starlette's own it leaves the request's body to who makes them."""
+
+    def __init__(self, lines: AsyncIterator[bytes]) -> None:
+        self._made = lines
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = [(b"content-type", LINES.encode())]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send them."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for line in self._made:
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def media_of(accept: str | None, given: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from torch import nn
 
 from narrows.apps import denoise, detect, embed, generate, impute, reconstruct
-from narrows.apps.restoring import restored_rows
+from narrows.apps.restoring import restored_picture, restored_rows
 from narrows.apps.signatures import Value, values_of
 from narrows.data.schema import Schema
 from narrows.data.writers import in_stored_type, mixed_table
@@ -21,6 +21,7 @@ from narrows.detection.files import load_detector
 from narrows.errors import InputError, at_most, check_seed, unknown
 from narrows.inference import check_fills_gaps, codes, reconstructed, samples
 from narrows.persist import holds, load, not_a
+from narrows.restore import fills
 from narrows.serve.answers import Answer, Columns, Pictures
 from narrows.serve.limits import Limits
 from narrows.tensors import tensor_of
@@ -185,7 +186,12 @@ def _examples(loaded: Loaded, values: np.ndarray) -> Answer:
 
 
 def _denoise(loaded: Loaded, values: np.ndarray) -> Answer:
-    return Pictures(restored_rows(loaded.fitted.model, values, "the data"))
+    model = loaded.fitted.model
+    if values.dtype.kind != "u":  # from JSON or Arrow; null is a pixel to fill in
+        return Pictures(restored_rows(model, values, "the data"))
+    if fills(model):
+        raise InputError(f"{loaded.name} learnt to fill in hidden pixels; send JSON, with null for each of them")
+    return Pictures(np.stack([restored_picture(model, "in the body", image, None) for image in values]))
 
 
 def _check_noise(loaded: Loaded) -> None:
