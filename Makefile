@@ -7,7 +7,7 @@ PIP_FLAGS ?=
 TEST_JOBS ?= 2
 TEST_ARGS ?=
 DEMO_ARGS ?=
-BENCH ?= $(filter-out benchmarks/record.py benchmarks/running.py benchmarks/rank_plot.py benchmarks/readme.py benchmarks/chapters.py benchmarks/cut_fashion_sample.py,$(wildcard benchmarks/*.py))
+BENCH ?= $(filter-out benchmarks/record.py benchmarks/running.py benchmarks/load.py benchmarks/rank_plot.py benchmarks/readme.py benchmarks/chapters.py benchmarks/cut_fashion_sample.py,$(wildcard benchmarks/*.py))
 
 # One thread a test process, TEST_JOBS processes: two that each take every core are slower than one.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1

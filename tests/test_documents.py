@@ -65,6 +65,7 @@ CHAPTERS = sorted((ROOT / "docs" / "theory").glob("*.md"))
         "docs/architecture.md",
         "docs/embedding.md",
         "docs/export.md",
+        "docs/serve.md",
         "docs/sparse.md",
         *(f"docs/theory/{path.name}" for path in CHAPTERS),
     ],

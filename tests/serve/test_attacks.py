@@ -3,11 +3,13 @@
 import contextlib
 import http.client
 import json
+import re
 import resource
 import socket
 import struct
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +20,14 @@ from served import TABLE, Server, answer, images, objects, rows
 from test_verbs import arrow_of, png, post
 
 from narrows.cli import run
+from narrows.data.schema import infer_schema
 from narrows.data.writers import mixed_table
+from narrows.detection.files import save_detector
+from narrows.detection.fit import fit_detector
 from narrows.serve import Limits
 from narrows.serve.answers import ARROW, JSON, LINES, PNG
 
+ROOT = Path(__file__).parents[2]
 ROW = json.dumps(objects(rows(1, 1))[0]).encode()
 TOKEN = "a token of no use".replace(" ", "-")
 
@@ -353,4 +359,18 @@ def test_help_tells_of_the_limits(capfd):
 def test_the_server_ends_well(files):
     one = Server(files / "detector.safetensors", "--no-batching")
     assert one.is_well()
+    assert one.stop() == (0, "")
+
+
+def test_the_example_of_the_page_runs(tmp_path, capsys):
+    plane = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    fitted = fit_detector(plane, infer_schema(plane, names=("x", "y")), "detector-without-network")
+    save_detector(fitted, tmp_path / "plane.safetensors")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serve.md").read_text(), re.DOTALL)
+    one = Server(tmp_path / "plane.safetensors")
+    exec(compile(code.replace("127.0.0.1:8000", f"127.0.0.1:{one.port}"), "serve.md", "exec"), {})
+    first, second = (line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines())
+    assert float(first[0]) < float(second[0])
+    assert (first[2], second[2]) == ("0", "1")
+    assert second[3].startswith("x = 9, expected ")
     assert one.stop() == (0, "")

@@ -40,13 +40,14 @@ PAGE = {
 
 def operation(verb: Verb, schema: Schema, limits: Limits) -> dict[str, Any]:
     """Return the OpenAPI operation of a verb."""
-    found: dict[str, Any] = {
-        "parameters": [_parameter(value) for value in verb.values()],
-        "responses": {"200": {"description": "An answer for each row.", "content": _answers(verb)}, **refusals()},
-    }
+    answered = {"description": "An answer for each row.", "content": _answers(verb)}
+    responses: dict[int | str, Any] = {"200": answered, **refusals()}
+    found: dict[str, Any] = {"parameters": [_parameter(value) for value in verb.values()], "responses": responses}
     if verb.takes != "nothing":
         row = _image(schema) if schema.is_image else _row(schema)
-        rows = {"oneOf": [row, {"type": "array", "items": row, "minItems": 1, "maxItems": limits.max_rows}]}
+        rows: dict[str, Any] = {
+            "oneOf": [row, {"type": "array", "items": row, "minItems": 1, "maxItems": limits.max_rows}]
+        }
         if schema.is_image:
             rows = {"type": "array", "items": {}, "minItems": 1}
         found["requestBody"] = {
@@ -61,7 +62,7 @@ def operation(verb: Verb, schema: Schema, limits: Limits) -> dict[str, Any]:
     return found
 
 
-def refusals() -> dict[str, Any]:
+def refusals() -> dict[int | str, dict[str, Any]]:
     """Return the answers that say no."""
     content = {PROBLEM: {"schema": PAGE}}
     return {str(status): {"description": said, "content": content} for status, said in REFUSALS.items()}
@@ -85,6 +86,7 @@ def _parameter(value: Value) -> dict[str, Any]:
 
 def _row(schema: Schema) -> dict[str, Any]:
     """A row of a table: an object by names, or an array in their order."""
+    cells: dict[str, Any]
     if schema.columns is not None:
         cells = {
             column.name: {"type": ["string", "number", "boolean", "null"] if column.categories else ["number", "null"]}
