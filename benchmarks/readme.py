@@ -162,6 +162,19 @@ def streams() -> str:
     )
 
 
+def serving() -> str:
+    page = recorded("serve")
+    figures = page["figures"]
+    seen, memory = figures["batching"], figures["memory"]
+    return (
+        f"One row a request over 64 connections, from a second process on the same machine: "
+        f"{seen['requests_a_second']:,.0f} requests a second\nto the default detector, half of them within "
+        f"{seen['milliseconds_50']:.0f} ms and 99 % within {seen['milliseconds_99']:.0f} ms; {figures['ratio']:.1f} times "
+        f"as many as without batching;\nmemory grew by {memory['mib_grown_after_the_first_tenth']:.0f} MiB over "
+        f"{memory['minutes']:.0f} minutes ({machine(page)}; `python benchmarks/serve.py`)."
+    )
+
+
 def imputation() -> str:
     page = recorded("imputation")
     contenders = ("narrows", "narrows, linear alone", "IterativeImputer", "KNNImputer", "mean and mode")
@@ -272,7 +285,7 @@ def machine(page: dict[str, Any]) -> str:
 
 def main() -> None:
     text = README.read_text()
-    for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, sparse, compression):
+    for section in (demo, kinds, speed, detection, tables, streams, serving, imputation, noise, sparse, compression):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, _, rest = text.partition(opening)
         try:

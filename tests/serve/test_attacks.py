@@ -356,18 +356,12 @@ def test_help_tells_of_the_limits(capfd):
     assert "--max-pixels" in capfd.readouterr().out
 
 
-def test_the_server_ends_well(files):
-    one = Server(files / "detector.safetensors", "--no-batching")
-    assert one.is_well()
-    assert one.stop() == (0, "")
-
-
 def test_the_example_of_the_page_runs(tmp_path, capsys):
     plane = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     fitted = fit_detector(plane, infer_schema(plane, names=("x", "y")), "detector-without-network")
     save_detector(fitted, tmp_path / "plane.safetensors")
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serve.md").read_text(), re.DOTALL)
-    one = Server(tmp_path / "plane.safetensors")
+    one = Server(tmp_path / "plane.safetensors", "--no-batching")
     exec(compile(code.replace("127.0.0.1:8000", f"127.0.0.1:{one.port}"), "serve.md", "exec"), {})
     first, second = (line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines())
     assert float(first[0]) < float(second[0])
