@@ -166,12 +166,13 @@ def serving() -> str:
     page = recorded("serve")
     figures = page["figures"]
     seen, memory = figures["batching"], figures["memory"]
+    delays = f"half of them within {seen['milliseconds_50']:.0f} ms and 99 % within {seen['milliseconds_99']:.0f} ms"
     return (
         f"One row a request over 64 connections, from a second process on the same machine: "
-        f"{seen['requests_a_second']:,.0f} requests a second\nto the default detector, half of them within "
-        f"{seen['milliseconds_50']:.0f} ms and 99 % within {seen['milliseconds_99']:.0f} ms; {figures['ratio']:.1f} times "
-        f"as many as without batching;\nmemory grew by {memory['mib_grown_after_the_first_tenth']:.0f} MiB over "
-        f"{memory['minutes']:.0f} minutes ({machine(page)}; `python benchmarks/serve.py`)."
+        f"{seen['requests_a_second']:,.0f} requests a second\nto the default detector, {delays};\n"
+        f"{figures['ratio']:.1f} times as many as without batching; memory grew by "
+        f"{memory['mib_grown_after_the_first_tenth']:.0f} MiB over {memory['minutes']:.0f} minutes ({machine(page)};\n"
+        f"`python benchmarks/serve.py`)."
     )
 
 

@@ -40,6 +40,8 @@ from running import Served, narrows, served
 ROWS = 1000
 ABSOLUTE = RELATIVE = 1e-5
 AT_ONCE = 16
+RATE = ("--false-alarm-rate", "0.05")  # what 79 calibration rows can hold
+DETECT = "/detect?false_alarm_rate=0.05"
 ARROW = "application/vnd.apache.arrow.stream"
 Found = dict[str, np.ndarray]
 
@@ -74,7 +76,7 @@ def matrix(rows: list[dict[str, float]]) -> np.ndarray:
 def graph(folder: Path, model: Path, name: str, given: np.ndarray) -> np.ndarray:
     """What an exported graph gives, some rows at once."""
     target = folder / f"{model.stem}-graphs"
-    narrows("export", str(model), "-o", str(target))
+    narrows("export", str(model), "-o", str(target), *RATE)
     said = json.loads((target / "model.json").read_text())["graphs"][name]
     session = onnxruntime.InferenceSession(target / said["file"])
     chunks = np.array_split(given.astype(said["input"]["dtype"]), max(1, len(given) // 100))
@@ -91,18 +93,18 @@ def scores(folder: Path, rows: int) -> Found:
     np.save(folder / "rows.npy", given)
     model = folder / "detector.safetensors"
     narrows("train", str(folder / "train.npy"), "--preset", "detector", "-o", str(model))
-    narrows("detect", str(model), str(folder / "rows.npy"), "-o", str(folder / "scores.csv"))
+    narrows("detect", str(model), str(folder / "rows.npy"), "-o", str(folder / "scores.csv"), *RATE)
     with (folder / "scores.csv").open() as lines:
         by_line = np.array([float(row["score"]) for row in csv.DictReader(lines)])
     table = pa.table({f"c{place}": column for place, column in enumerate(given.T.copy())})
     with served(model) as one:
-        body = one.ask("/detect", arrow(table), ARROW)
+        body = one.ask(DETECT, arrow(table), ARROW)
         return {
             "Python": -AnomalyDetector.load(model).score_samples(given),
             "command line": by_line,
-            "HTTP, JSON": np.array([row["score"] for row in json.loads(one.ask("/detect", told(given)))]),
+            "HTTP, JSON": np.array([row["score"] for row in json.loads(one.ask(DETECT, told(given)))]),
             "HTTP, Arrow": pa.ipc.open_stream(body).read_all()["score"].to_numpy(),
-            "HTTP, alone": np.array([row["score"] for row in alone(one, "/detect", given)]),
+            "HTTP, alone": np.array([row["score"] for row in alone(one, DETECT, given)]),
             "ONNX": graph(folder, model, "score", given),
         }
 
