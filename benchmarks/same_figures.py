@@ -114,7 +114,7 @@ def codes(folder: Path, rows: int) -> Found:
     given = _test_images(rows)
     np.save(folder / "images.npy", given)
     model = folder / "variational.safetensors"
-    narrows("train", "fashion-sample", "--preset", "variational", "--epochs", "2", "-o", str(model))
+    narrows("train", "fashion-sample", "--preset", "variational", "--minutes", "0.5", "-o", str(model))
     narrows("embed", str(model), str(folder / "images.npy"), "-o", str(folder / "codes.npy"))
     with served(model) as one:
         body = one.ask("/embed", arrow(in_lists(given)), ARROW)
@@ -134,7 +134,7 @@ def denoised(folder: Path, rows: int) -> Found:
     given = (clean + np.random.default_rng(0).normal(scale=25, size=clean.shape)).astype(np.float32)
     np.save(folder / "noisy.npy", given)
     model = folder / "denoiser.safetensors"
-    narrows("train", "fashion-sample", "--preset", "denoiser", "--epochs", "1", "-o", str(model))
+    narrows("train", "fashion-sample", "--preset", "denoiser", "--minutes", "0.5", "-o", str(model))
     narrows("denoise", str(model), str(folder / "noisy.npy"), "-o", str(folder / "clean.npy"))
     with served(model, "--max-body", str(2**26)) as one:
         body = one.ask("/denoise", arrow(in_lists(given)), ARROW)
