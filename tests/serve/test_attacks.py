@@ -26,6 +26,7 @@ from narrows.detection.files import save_detector
 from narrows.detection.fit import fit_detector
 from narrows.serve import Limits
 from narrows.serve.answers import ARROW, JSON, LINES, PNG
+from narrows.serve.limits import LARGEST_HEAD
 
 ROOT = Path(__file__).parents[2]
 ROW = json.dumps(objects(rows(1, 1))[0]).encode()
@@ -78,6 +79,14 @@ def test_an_oversized_body_in_chunks_is_refused_on_the_way(server):
             for part in (begin, *[chunk] * 10_000):
                 line.sendall(part)
         assert answer(line)[0] in (413, 0)  # 0: it was cut off while it sent
+
+
+def test_a_body_that_comes_with_its_head_is_no_head(server):
+    body = json.dumps(objects(rows(1, 200)) * 4).encode()
+    assert len(body) > LARGEST_HEAD
+    with server.connect() as line:
+        line.sendall(head(len(body), "/detect", JSON, "Connection: close") + body)
+        assert answer(line)[0] == 200
 
 
 def test_a_slow_body_is_cut_off(server):

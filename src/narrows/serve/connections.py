@@ -63,7 +63,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, connections: Connections, **rest: Any) -> None:
         super().__init__(**rest)
         self._all = connections
-        self._head = 0
+        self._head, self._in_head = 0, False
         self._timer: Any = None
         self._unread: Any = None
 
@@ -87,20 +87,21 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, of a head not too many."""
-        self._head += len(data)
-        if self._timer is not None and self._head > LARGEST_HEAD:
-            self.send_400_response("the head of the request is too long; send fewer and shorter headers")
-            return
         super().data_received(data)
+        if self._in_head and not self.transport.is_closing():  # what came with it may have been a body, too
+            self._head += len(data)
+            if self._head > LARGEST_HEAD:
+                self.send_400_response("the head of the request is too long; send fewer and shorter headers")
 
     def on_message_begin(self) -> None:
         """Expect the rest of the head."""
-        self._head = 0
+        self._head, self._in_head = 0, True
         self._expect()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
+        self._in_head = False
         self._expect_no_more()
         self._all.busy(self)
         super().on_headers_complete()
