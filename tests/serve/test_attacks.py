@@ -82,7 +82,7 @@ def test_an_oversized_body_in_chunks_is_refused_on_the_way(server):
 
 
 def test_a_body_that_comes_with_its_head_is_no_head(server):
-    body = json.dumps(objects(rows(1, 200)) * 4).encode()
+    body = json.dumps(objects(rows(1, 200)) * 5).encode()
     assert len(body) > LARGEST_HEAD
     with server.connect() as line:
         line.sendall(head(len(body), "/detect", JSON, "Connection: close") + body)
