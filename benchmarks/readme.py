@@ -162,6 +162,20 @@ def streams() -> str:
     )
 
 
+def serving() -> str:
+    page = recorded("serve")
+    figures = page["figures"]
+    seen, memory = figures["batching"], figures["memory"]
+    delays = f"half of them within {seen['milliseconds_50']:.0f} ms and 99 % within {seen['milliseconds_99']:.0f} ms"
+    return (
+        f"One row a request over 64 connections, from a second process on the same machine: "
+        f"{seen['requests_a_second']:,.0f} requests a second\nto the default detector, {delays};\n"
+        f"{figures['ratio']:.1f} times as many as without batching; memory grew by "
+        f"{memory['mib_grown_after_the_first_tenth']:.0f} MiB over {memory['minutes']:.0f} minutes ({machine(page)};\n"
+        f"`python benchmarks/serve.py`)."
+    )
+
+
 def imputation() -> str:
     page = recorded("imputation")
     contenders = ("narrows", "narrows, linear alone", "IterativeImputer", "KNNImputer", "mean and mode")
@@ -277,7 +291,7 @@ def main() -> None:
 
 def filled(text: str, folder: str) -> str:
     """A document with what the sections say that it has marks of; from it, ``folder`` is where docs/ is."""
-    for section in (demo, kinds, speed, detection, tables, streams, imputation, noise, sparse, compression):
+    for section in (demo, kinds, speed, detection, tables, streams, serving, imputation, noise, sparse, compression):
         opening, closing = (f"<!-- {slash}{section.__name__} -->" for slash in ("", "/"))
         before, mark, rest = text.partition(opening)
         if not mark:

@@ -1,13 +1,19 @@
-"""What several benchmarks do: run the command line, and time codecs."""
+"""What several benchmarks do: run the command line, time codecs, and start a server."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,3 +64,49 @@ def coding_speed(compressor: Compressor, values: np.ndarray) -> dict[str, float]
         "megabytes_a_second_decoding": decoding,
         "threads": torch.get_num_threads(),
     }
+
+
+@dataclass
+class Served:
+    """``narrows serve`` in a process of its own.
+
+    Parameters
+    ----------
+    process : Popen
+        The process.
+    port : int
+        Where it listens, on this machine alone.
+    """
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def ask(self, path: str, body: bytes = b"", media: str = "application/json", accept: str = "*/*") -> bytes:
+        """POST, and read the answer."""
+        headers = {"Content-Type": media, "Accept": accept}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers, method="POST")
+        with urllib.request.urlopen(request) as answer:
+            found: bytes = answer.read()
+        return found
+
+    def resident(self) -> float:
+        """MiB of memory that it holds."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextlib.contextmanager
+def served(model: Path, *words: str) -> Iterator[Served]:
+    """Start a server, and end it."""
+    line = [sys.executable, "-m", "narrows", "serve", str(model), "--port", "0", *words]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    found = re.search(r"http://[\d.]+:(\d+)", said)
+    if found is None:
+        raise SystemExit(said + process.stderr.read())
+    try:
+        yield Served(process, int(found[1]))
+    finally:
+        process.terminate()
+        process.wait()

@@ -10,17 +10,16 @@ import logging
 import os
 import re
 import sys
-import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from narrows.apps.showing import show
-from narrows.errors import InputError, SaidByAnother, unknown
+from narrows.apps.signatures import ARGUMENTS, MANY, Value, summary_of, values_of
+from narrows.errors import InputError, SaidByAnother, lack_of_memory, unknown
 from narrows.launch import refuse_workers, silent
 
 BAD_INPUT = 2
@@ -46,29 +45,13 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "detect": ("detect", "detect"),
     "report": ("report", "report"),
     "stream": ("stream", "stream"),
+    "serve": ("serve", "serve"),
     "study": ("study", "study"),
     "data": ("listing", "data"),
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),
 }
 SHARED = ("train",)  # by several processes, under torchrun
-FLAGS: Mapping[str, tuple[str, ...]] = {
-    "output": ("--output", "-o"),
-    "n": ("-n",),
-    "settings": ("--set",),
-    "first": ("--from",),
-    "last": ("--to",),
-    "form": ("--format",),
-}
-ARGUMENTS = ("models", "model", "data", "expression", "file", "name")
-MANY = ("models", "settings", "ignore", "column")
-
-# What torch says, in errors of many types, of sizes that no machine has.
-TOO_LARGE = re.compile("(not enough|allocate|out of) memory|calculation overflowed|Overflow when unpacking")
-
-# What stands for a value in help and in messages.
-PLACEHOLDERS: Mapping[type, str] = {int: "N", float: "X", Path: "PATH", str: "NAME"}
-SPOKEN: Mapping[type, str] = {int: "a whole number", float: "a number"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -127,8 +110,8 @@ def _sentence(error: Exception, verb: str | None) -> str | None:
     if hasattr(error, "format_message"):  # typer's own
         said = error.format_message().strip().rstrip(".")
         return f"{said[:1].lower()}{said[1:]}; see narrows {verb + ' ' if verb else ''}--help"
-    if isinstance(error, MemoryError) or TOO_LARGE.search(str(error)):
-        return "the data or the model do not fit into memory; take fewer rows or a smaller network"
+    if (said := lack_of_memory(error)) is not None:
+        return said
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         return f"could not read or write{where}: {error.strerror or error}; nothing was left half-written"
@@ -149,7 +132,7 @@ def application(verbs: Sequence[str]) -> typer.Typer:
     for verb in verbs:
         module, name = VERBS[verb]
         function = getattr(importlib.import_module(f"narrows.apps.{module}"), name)
-        app.command(verb, cls=_Command, help=_summary(function), short_help=_summary(function))(command(function))
+        app.command(verb, cls=_Command, help=summary_of(function), short_help=summary_of(function))(command(function))
     app.callback(invoke_without_command=True)(_version)
     return app
 
@@ -170,86 +153,34 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Say which 
         print(f"narrows {narrows.__version__}")  # noqa: T201
 
 
-@dataclass(frozen=True)
-class _Value:
-    """One option or argument: its name, the type that the signature gives it, its default and what is said of it."""
-
-    name: str
-    kind: Any
-    default: Any
-    written: str  # the type as the docstring has it
-    text: str
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        return FLAGS.get(self.name, ("--" + self.name.replace("_", "-"),))
-
-    @property
-    def kinds(self) -> tuple[Any, ...]:
-        """The types that a value may have, besides none."""
-        union = get_origin(self.kind) in (Union, types.UnionType)
-        return tuple(kind for kind in (get_args(self.kind) if union else (self.kind,)) if kind is not type(None))
-
-    @property
-    def placeholder(self) -> str:
-        """Words to choose from, or a letter: ``adam|adamw|sgd``, ``N|full``, ``PATH``."""
-        if self.name in ARGUMENTS:
-            return self.name.upper()
-        if self.name == "settings":
-            return "CHOICE=VALUE"
-        words = get_args(self.kind) if get_origin(self.kind) is Literal else re.findall(r'"([\w-]+)"', self.written)
-        open_kinds = [] if "{" in self.written else self.kinds[:1]
-        return "|".join([*(PLACEHOLDERS.get(kind, "NAME") for kind in open_kinds), *words])
-
-    def parameter(self) -> inspect.Parameter:
-        """For typer: everything but flags and lists is text, which `read` reads."""
-        default, given = self.default, self.default not in (None, ()) and self.default is not False
-        kind: Any = bool if self.kind is bool else str | None if default is None else str
-        if self.name in MANY:
-            kind, default = list[str], default if default is inspect.Parameter.empty else []
-        elif kind is str and default is not inspect.Parameter.empty:
-            default = str(default)
-        if self.name in ARGUMENTS:
-            metadata: Any = typer.Argument(metavar=self.placeholder, help=self.text, show_default=False)
-        else:
-            shown = None if self.kind is bool else self.placeholder
-            metadata = typer.Option(*self.flags, metavar=shown, help=self.text, show_default=given)
-        hint: Any = Annotated[kind, metadata]
-        return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
-
-    def read(self, given: Any) -> Any:
-        """Read text as the first of the types that takes it.
-
-        Raises
-        ------
-        InputError
-            If none does.
-        """
-        if not isinstance(given, str):
-            return tuple(map(get_args(self.kinds[0])[0], given)) if self.name in MANY else given
-        if get_origin(self.kind) is Literal:
-            if given not in get_args(self.kind):
-                raise unknown(f"value of {self.flags[0]}", given, get_args(self.kind))
-            return given
-        for kind in self.kinds:
-            try:
-                return kind(given)
-            except ValueError:
-                continue
-        raise InputError(f"{self.flags[0]} was given as {given!r}; it takes {SPOKEN[self.kinds[0]]}")
+def _parameter(value: Value) -> inspect.Parameter:
+    """For typer: everything but flags and lists is text, which `read` reads."""
+    default, given = value.default, value.default not in (None, ()) and value.default is not False
+    kind: Any = bool if value.kind is bool else str | None if default is None else str
+    if value.name in MANY:
+        kind, default = list[str], default if default is inspect.Parameter.empty else []
+    elif kind is str and default is not inspect.Parameter.empty:
+        default = str(default)
+    if value.name in ARGUMENTS:
+        metadata: Any = typer.Argument(metavar=value.placeholder, help=value.text, show_default=False)
+    else:
+        shown = None if value.kind is bool else value.placeholder
+        metadata = typer.Option(*value.flags, metavar=shown, help=value.text, show_default=given)
+    hint: Any = Annotated[kind, metadata]
+    return inspect.Parameter(value.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap an application as a typer command, which returns the work to do: dataclasses become one option a field."""
-    values: list[_Value] = []
+    values: list[Value] = []
     groups: dict[str, Any] = {}
-    for value in _values(function, inspect.signature(function).parameters.values()):
+    for value in values_of(function, inspect.signature(function).parameters.values()):
         if dataclasses.is_dataclass(value.kind):
             groups[value.name] = value.kind
-            values += _values(value.kind, dataclasses.fields(value.kind))
+            values += values_of(value.kind, dataclasses.fields(value.kind))
         else:
             values.append(value)
-    values.append(_Value("json", bool, False, "bool", "Print the result as JSON."))
+    values.append(Value("json", bool, False, "bool", "Print the result as JSON."))
 
     def call(**given: Any) -> Callable[[], None]:
         read = {value.name: value.read(given[value.name]) for value in values}
@@ -258,32 +189,10 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
             read[name] = kind(**{field.name: read.pop(field.name) for field in dataclasses.fields(kind)})
         return lambda: show(function(**read), as_json=as_json)
 
-    options = sorted((value.parameter() for value in values), key=lambda one: one.default is not one.empty)
+    options = sorted((_parameter(value) for value in values), key=lambda one: one.default is not one.empty)
     call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     call.__annotations__ = {option.name: option.annotation for option in options}
     return call
-
-
-def _values(thing: Any, members: Any) -> Iterator[_Value]:
-    """Parameters of a function or fields of a dataclass, with what the docstring says of them."""
-    hints, described = get_type_hints(thing), _described(thing)
-    for member in members:
-        yield _Value(member.name, hints[member.name], member.default, *described.get(member.name, ("", "")))
-
-
-def _summary(function: Callable[..., Any]) -> str:
-    return inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-
-
-def _described(thing: Any) -> dict[str, tuple[str, str]]:
-    """The type and the text that the docstring's sections give each parameter, without its quotation marks."""
-    section = re.split(r"\n[A-Z]\w+\n-{3,}\n", inspect.cleandoc(thing.__doc__ or ""))
-    found: dict[str, tuple[str, str]] = {}
-    entries = re.findall(r"^(\w[\w, ]*?) ?(?:: ([^\n]*))\n((?:    [^\n]*\n?)+)", "\n".join(section[1:]), re.M)
-    for names, written, text in entries:
-        for name in names.split(", "):
-            found[name] = written, re.sub(r'``"?(.*?)"?``', r"\1", " ".join(text.split()))
-    return found
 
 
 def spread(words: list[str]) -> list[str]:

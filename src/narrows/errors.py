@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -34,6 +35,17 @@ def unknown(what: str, given: object, allowed: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return InputError(f"unknown {what} {str(given)!r}{hint} allowed: {', '.join(names) or 'none'}")
+
+
+# What torch says, in errors of many types, of sizes that no machine has.
+_TOO_LARGE = re.compile("(not enough|allocate|out of) memory|calculation overflowed|Overflow when unpacking")
+
+
+def lack_of_memory(error: BaseException) -> str | None:
+    """The sentence for an error that tells of too little memory; None for any other."""
+    if isinstance(error, MemoryError) or _TOO_LARGE.search(str(error)):
+        return "the data or the model do not fit into memory; take fewer rows or a smaller network"
+    return None
 
 
 def at_least(name: str, value: float, low: float, *, above: bool = False) -> None:

@@ -202,13 +202,18 @@ def imputations(model: Model, values: Tensor, draws: int = IMPUTE_SAMPLES) -> Te
     return _from_observed(model, values, draws, fill)
 
 
-def _from_observed(model: Model, values: Tensor, k: int, fill: Callable[[Tensor, Distribution], Tensor]) -> Tensor:
-    """Apply ``fill`` to chunks of raw rows (n, c) and what k draws of the codes of their observed cells decode to."""
+def check_fills_gaps(model: Model) -> None:
+    """Raise `InputError` unless a model is one of a mixed table, whose gaps can be filled."""
     if model.schema.columns is None:
         raise InputError(
             f"only the gaps of tables can be filled, and the model was trained on {model.schema.describe()}, without a "
             f"gap; train it on a table with gaps, or give a column its kind, such as --column age=numeric"
         )
+
+
+def _from_observed(model: Model, values: Tensor, k: int, fill: Callable[[Tensor, Distribution], Tensor]) -> Tensor:
+    """Apply ``fill`` to chunks of raw rows (n, c) and what k draws of the codes of their observed cells decode to."""
+    check_fills_gaps(model)
     at_least("draws", k, 1)
 
     def function(raw: Tensor) -> Tensor:

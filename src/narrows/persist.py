@@ -144,8 +144,7 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
             f"{path} is not a narrows {what} file, or was cut short; give one that narrows train wrote"
         ) from None
     if not isinstance(header, dict) or header.get("what") != what:
-        found = "is a checkpoint, not" if isinstance(header, dict) and header.get("what") == "checkpoint" else "is not"
-        raise InputError(f"{path} {found} a narrows {what} file; give one that narrows train wrote")
+        raise not_a(what, path, isinstance(header, dict) and header.get("what") == "checkpoint")
     if isinstance(header.get("format"), int) and header["format"] > FORMAT:
         raise InputError(
             f"{path} is of format {header['format']}, written by narrows {header.get('version')}; this is "
@@ -154,6 +153,12 @@ def read_tensors(path: Path | str, *, what: str) -> tuple[dict[str, Tensor], dic
     if header.pop("fingerprint", "none") != _fingerprint_of_read(tensors, header):
         raise InputError(f"{path} was altered after it was written; train again, or take a copy that is whole")
     return tensors, header
+
+
+def not_a(what: str, path: object, checkpoint: bool = False) -> InputError:
+    """Make the error for a file, by its name, that holds something else than a ``what``."""
+    found = "is a checkpoint, not" if checkpoint else "is not"
+    return InputError(f"{path} {found} a narrows {what} file; give one that narrows train wrote")
 
 
 def holds(path: Path | str, what: str) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from narrows.apps.reading import Reading
 from narrows.atomic import check_target
 from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    from narrows.persist import Fitted
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,7 @@ def denoise(
 
     fitted = load(model)
     corruption = fitted.model.recipe.corruption
-    if not corruption.corrupts:
-        raise InputError(
-            f"{model} was trained on images as they are, and knows no noise; train preset denoiser, or another with "
-            f"--set corruption=gaussian"
-        )
+    check_noise(fitted, model)
     if reading.tile is not None:
         raise InputError("tile was given for images to denoise, which come back whole: leave it out")
     found = located(data, reading.request(fitted.schema))
@@ -87,3 +87,12 @@ def denoise(
             raise InputError("hidden was given for an array, where cells to fill in are NaN: leave it out")
         total, notes = restore_array(fitted.model, source or Stored.of(found.read().values), short(data), output), []
     return Denoised(str(output), total, f"{corruption.kind} ({settings})" if settings else corruption.kind, notes)
+
+
+def check_noise(fitted: Fitted, name: object) -> None:
+    """Raise `InputError` unless a model, by its name, has learnt what noise is."""
+    if not fitted.model.recipe.corruption.corrupts:
+        raise InputError(
+            f"{name} was trained on images as they are, and knows no noise; train preset denoiser, or another with "
+            f"--set corruption=gaussian"
+        )

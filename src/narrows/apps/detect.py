@@ -148,60 +148,90 @@ def detect(
     check_target(output, inputs=[model, data])
 
     import pyarrow as pa
-    import torch
 
     from narrows.data import writers
-    from narrows.detection.calibration import check_rate, threshold
-    from narrows.detection.calibration import discoveries as discovered
     from narrows.detection.files import load_detector
     from narrows.tensors import tensor_of
 
     suffix = writers.check_suffix(output, tuple(writers.TABLE_WRITERS))
     fitted = load_detector(model)
-    detector = fitted.detector
-    check_rate(detector.calibration, false_alarm_rate)
-    limit = None if discoveries else threshold(detector.calibration, false_alarm_rate)
+    limit = limit_of(fitted, false_alarm_rate, discoveries)
     rows = tensor_of(reading.read(data, fitted.schema).values)
-    scores = detector.scores(rows)
-    p = detector.p_values(scores)
-    marked = discovered(p, false_alarm_rate) if limit is None else scores > limit
-    written: dict[str, np.ndarray] = {
-        "row": torch.arange(len(rows)).numpy(),
-        "score": scores.numpy(),
-        "p_value": p.numpy(),
-        "anomaly": marked.long().numpy(),
-        "reason": _reasons(fitted, rows, marked),
-    }
-    if contributions:
-        written |= _contributions(fitted, rows)
-    writers.TABLE_WRITERS[suffix](pa.table(written), output)
+    found = findings(fitted, rows, false_alarm_rate, discoveries, contributions)
+    writers.TABLE_WRITERS[suffix](pa.table({"row": range(len(rows)), **found}), output)
     return Detected(
         file=str(output),
         rows=len(rows),
-        anomalies=int(marked.sum()),
-        share=float(marked.double().mean()),
+        anomalies=int(found["anomaly"].sum()),
+        share=float(found["anomaly"].mean()),
         false_alarm_rate=false_alarm_rate,
         threshold=limit,
-        calibration_rows=len(detector.calibration),
+        calibration_rows=len(fitted.detector.calibration),
         guarantee=guarantee(fitted, discoveries),
     )
 
 
-def _reasons(fitted: FittedDetector, rows: Tensor, marked: Tensor) -> np.ndarray:
+def limit_of(fitted: FittedDetector, rate: float, discoveries: bool) -> float | None:
+    """Score above which a row is marked, None where that depends on the batch; raises for a rate not to be held."""
+    from narrows.detection.calibration import check_rate, threshold
+
+    calibration = fitted.detector.calibration
+    check_rate(calibration, rate)
+    return None if discoveries else threshold(calibration, rate)
+
+
+def findings(
+    fitted: FittedDetector,
+    rows: Tensor,
+    rate: float = 0.01,
+    discoveries: bool = False,
+    contributions: bool = False,
+    block: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Columns of what is found in raw rows: score, p_value, anomaly, reason and, if wanted, shares of the score.
+
+    Parameters
+    ----------
+    fitted : FittedDetector
+        The detector.
+    rows : Tensor, shape (n, x)
+        Raw rows.
+    rate, discoveries, contributions : float, bool, bool
+        As in `detect`.
+    block : int, optional
+        As in `Detector.scores`.
+    """
+    from narrows.detection.calibration import discoveries as discovered
+
+    detector = fitted.detector
+    limit = limit_of(fitted, rate, discoveries)
+    scores = detector.scores(rows, block)
+    p = detector.p_values(scores)
+    marked = discovered(p, rate) if limit is None else scores > limit
+    found: dict[str, np.ndarray] = {
+        "score": scores.numpy(),
+        "p_value": p.numpy(),
+        "anomaly": marked.long().numpy(),
+        "reason": _reasons(fitted, rows, marked, block),
+    }
+    return found | (_contributions(fitted, rows, block) if contributions else {})
+
+
+def _reasons(fitted: FittedDetector, rows: Tensor, marked: Tensor, block: int | None) -> np.ndarray:
     """A sentence for each row that was marked, and nothing for the others."""
     import numpy as np
 
     told = [""] * len(rows)
     places = marked.nonzero().flatten()
-    for place, reason in zip(places.tolist(), fitted.reasons(rows[places]), strict=True):
+    for place, reason in zip(places.tolist(), fitted.reasons(rows[places], block), strict=True):
         told[place] = reason
     return np.array(told)
 
 
-def _contributions(fitted: FittedDetector, rows: Tensor) -> dict[str, np.ndarray]:
+def _contributions(fitted: FittedDetector, rows: Tensor, block: int | None) -> dict[str, np.ndarray]:
     from narrows.detection.reasons import cell_names
 
-    shares = fitted.detector.contributions(rows).numpy()
+    shares = fitted.detector.contributions(rows, block).numpy()
     return {f"share of {name}": shares[:, place] for place, name in enumerate(cell_names(fitted.schema))}
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from narrows.data.gaps import Filling
     from narrows.data.schema import Column, Schema
+    from narrows.persist import Fitted
 
 MADE_UP = re.compile(r"c\d+")
 USUAL_DRAWS = 100
@@ -72,22 +73,19 @@ def impute(
     reading : Reading
         How to read the data.
     """
-    at_least("draws", draws, 0)
-    at_most("draws", draws, MOST_DRAWS)
+    check_draws(draws)
     check_target(output, inputs=[model, data])
 
     import numpy as np
 
     from narrows.data import writers
     from narrows.data.gaps import fill_text, filled_table
-    from narrows.inference import imputed
     from narrows.persist import load
-    from narrows.tensors import tensor_of
 
     suffix = writers.check_suffix(output, tuple(writers.TABLE_WRITERS))
     fitted = load(model)
     given = reading.read(data, fitted.schema).values
-    filled, spread = (part.numpy() for part in imputed(fitted.model, tensor_of(given), draws or USUAL_DRAWS))
+    filled, spread = fill(fitted, given, draws)
     gaps = np.isnan(given)
     fillings = _fillings(fitted.schema, reading, filled, gaps, spread if draws else None)
     source, header = Path(data), not reading.no_header
@@ -100,11 +98,29 @@ def impute(
     return Filled(str(output), len(given), int(gaps.sum()), [filling.column.name for filling in fillings])
 
 
+def check_draws(draws: int) -> None:
+    """Raise `InputError` for a number of draws that cannot be taken."""
+    at_least("draws", draws, 0)
+    at_most("draws", draws, MOST_DRAWS)
+
+
+def fill(fitted: Fitted, given: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raw rows (n, columns) with their gaps filled, counts by whole numbers; and the standard deviations of those."""
+    import numpy as np
+
+    from narrows.data.features import RULES
+    from narrows.inference import imputed
+    from narrows.tensors import tensor_of
+
+    filled, spread = (part.numpy() for part in imputed(fitted.model, tensor_of(given), draws or USUAL_DRAWS))
+    whole = [RULES[column.kind].whole for column in fitted.schema.columns or ()]
+    return np.where(np.isnan(given) & whole, filled.round(), filled), spread
+
+
 def _fillings(
     schema: Schema, reading: Reading, filled: np.ndarray, gaps: np.ndarray, spread: np.ndarray | None
 ) -> list[Filling]:
-    """What goes into the gaps of each column that has some; counts are whole numbers."""
-    from narrows.data.features import RULES
+    """What goes into the gaps of each column that has some."""
     from narrows.data.gaps import Filling
 
     fillings = []
@@ -113,11 +129,8 @@ def _fillings(
         rows = gaps[:, place].nonzero()[0]
         if not len(rows):
             continue
-        values = filled[rows, place]
-        if RULES[column.kind].whole:
-            values = filled[rows, place] = values.round()
         wanted = spread is not None and not column.categories
-        fillings.append(Filling(column, name, rows, values, spread[rows, place] if wanted else None))  # type: ignore[index]
+        fillings.append(Filling(column, name, rows, filled[rows, place], spread[rows, place] if wanted else None))  # type: ignore[index]
     return fillings
 
 

@@ -14,7 +14,7 @@ from narrows.atomic import writing
 from narrows.data.images import Pictures
 from narrows.data.matrices import finite, numeric
 from narrows.data.request import Request
-from narrows.data.schema import shape_and_layout
+from narrows.data.schema import Schema, shape_and_layout
 from narrows.data.sinks import encoded, picture_sink
 from narrows.data.sources import located
 from narrows.data.stored import Stored
@@ -51,12 +51,12 @@ def restore_pictures(
     with picture_sink(output, pictures.kind) as target:
         given = zip(pictures, masks, strict=True)
         for (name, image), mask in counted("denoising", given, total, lambda _: 1):
-            target.put(encoded(_one(model, name, image, mask)), name)
+            target.put(encoded(restored_picture(model, name, image, mask)), name)
     return total, target.notes
 
 
-def _one(model: Model, name: str, image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """An image (height, width) or (height, width, channels), restored; what is transparent stays so."""
+def restored_picture(model: Model, name: str, image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Return an image (height, width) or (height, width, channels) restored; what is transparent stays so."""
     planes = np.moveaxis(np.atleast_3d(image), 2, 0)
     colours = 3 if len(planes) == 4 else len(planes)
     if mask is not None and mask.shape != image.shape[:2]:
@@ -76,24 +76,34 @@ def _one(model: Model, name: str, image: np.ndarray, mask: np.ndarray | None) ->
 def restore_array(model: Model, stored: Stored, what: str, output: Path) -> int:
     """Restore the images of an array, some at once, into one of the same shape and type; of bits, into numbers."""
     check_suffix(output, (".npy",))
-    shape, layout = shape_and_layout(stored.shape[1:])
-    if len(shape) != 3:
-        raise InputError(f"noise is taken out of images, and the data are rows of {shape[0]}; take narrows reconstruct")
-    schema = dataclasses.replace(model.schema, shape=shape, layout=layout)
+    schema = _schema_of(model, stored.shape[1:])
     at_once, first = max(1, CELLS // schema.size), 0
     with writing(output) as path:
         dtype = np.dtype(np.float32) if stored.dtype == bool else stored.dtype
         target = np.lib.format.open_memmap(path, "w+", dtype, stored.shape)
         for rows in counted("denoising", stored.rows(at_once), stored.shape[0], len):
-            rows = numeric(rows, what)
-            gaps = np.isnan(rows) if fills(model) else None
-            seen = rows if gaps is None else np.where(gaps, rows.dtype.type(0), rows)
-            given = schema.from_user(finite(seen, None, f"{what}, from image {first} on,"))
-            made = _restored(model, given, None if gaps is None else schema.from_user(gaps))
-            target[first : first + len(rows)] = schema.to_user(made)
+            target[first : first + len(rows)] = restored_rows(model, rows, f"{what}, from image {first} on,")
             first += len(rows)
         target.flush()
     return first
+
+
+def restored_rows(model: Model, rows: np.ndarray, what: str) -> np.ndarray:
+    """Images (n, ...) of an array restored, in the layout that it has; cells to fill in are NaN."""
+    schema = _schema_of(model, rows.shape[1:])
+    rows = numeric(rows, what)
+    gaps = np.isnan(rows) if fills(model) else None
+    seen = rows if gaps is None else np.where(gaps, rows.dtype.type(0), rows)
+    given = schema.from_user(finite(seen, None, what))
+    return schema.to_user(_restored(model, given, None if gaps is None else schema.from_user(gaps)))
+
+
+def _schema_of(model: Model, given: tuple[int, ...]) -> Schema:
+    """The schema of images of such a shape in an array."""
+    shape, layout = shape_and_layout(given)
+    if len(shape) != 3:
+        raise InputError(f"noise is taken out of images, and the data are rows of {shape[0]}; take narrows reconstruct")
+    return dataclasses.replace(model.schema, shape=shape, layout=layout)
 
 
 def _restored(model: Model, images: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:

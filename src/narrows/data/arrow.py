@@ -23,7 +23,7 @@ def cells_of(column: pa.ChunkedArray) -> Cells | None:
     """Read the cells of an Arrow column; None where its type is one of no kind, such as lists or bytes."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type) and not _is_text(column.type.value_type):
+    if pa.types.is_dictionary(column.type) and is_number(column.type.value_type):
         column = column.cast(column.type.value_type)
     return next((read(column) for is_type, read in _readers() if is_type(column.type)), None)
 
@@ -45,6 +45,12 @@ def is_number(kind: pa.DataType) -> bool:
     from pyarrow import types
 
     return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_null))
+
+
+def _plain(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return is_number(kind) or pa.types.is_boolean(kind)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -101,12 +107,13 @@ def plain_numbers(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
     """
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
+    # One long text that many cells share would be written out for each.
+    if pa.types.is_dictionary(column.type) and _plain(column.type.value_type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if column.null_count == 0 and (kind == pa.uint8() or kind == pa.bool_()):
         return np.asarray(column.to_numpy())
-    if not (is_number(kind) or pa.types.is_boolean(kind)):
+    if not _plain(kind):
         raise no_numbers(column, name, what)
     return numbers_of(column)
 

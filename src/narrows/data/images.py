@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 # Only the decoders that these suffixes call for: a file with a wrong suffix shall not reach a rarer one.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
+_PNG = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {"L": 1, "I;16": 1, "RGB": 3, "RGBA": 4}
 _SPOKEN = {"L": "grey", "I;16": "16-bit grey", "RGB": "colour (RGB)", "RGBA": "colour with transparency (RGBA)"}
 # What decoders raise at damaged data.
@@ -210,7 +211,21 @@ def described(image: np.ndarray) -> str:
     return f"{image.shape[1]}x{image.shape[0]} {_SPOKEN[mode_of(image)]}"
 
 
-def _decoded(entry: _Entry) -> np.ndarray:
+def decoded_png(data: bytes, name: str, most: int) -> np.ndarray:
+    """Pixels of a PNG file in memory, (height, width) or (height, width, channels), as `Pictures` gives them.
+
+    Raises
+    ------
+    InputError
+        If it is none, damaged, or says that it has more pixels than ``most``, which is known before any is decoded.
+    """
+    width, height = struct.unpack(">II", data[16:24]) if len(data) >= 24 and data.startswith(_PNG) else (0, 0)
+    if width * height > most:
+        raise InputError(f"the image {short(name)} has {width * height} pixels; at most {most} are taken")
+    return _decoded(_Entry(name, len(data), lambda: data), formats=("PNG",))
+
+
+def _decoded(entry: _Entry, formats: tuple[str, ...] = _FORMATS) -> np.ndarray:
     """Pixels of one image, (height, width) or (height, width, channels)."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -220,7 +235,7 @@ def _decoded(entry: _Entry) -> np.ndarray:
             # Of flaws beside the pixels, such as a torn EXIF block, it warns and reads on; so do we, in silence.
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(entry.load()), formats=_FORMATS)
+            image = Image.open(io.BytesIO(entry.load()), formats=formats)
             _refuse_loss(image, entry.name)
             return _pixels(ImageOps.exif_transpose(image), entry.name)
     except InputError:

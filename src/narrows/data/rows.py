@@ -7,14 +7,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from narrows.data.arrow import MISSING
 from narrows.data.cells import MISSING_AMONG_NUMBERS
-from narrows.data.columns import matched, raw_columns, refuse_repeated
-from narrows.data.dataset import from_raw
+from narrows.data.columns import matched, refuse_repeated
+from narrows.data.json_rows import are_categories, errors_of_rows, names_of, raw_rows, table_of_json
 from narrows.data.schema import Schema
 from narrows.data.tables import separator_in
 from narrows.data.wording import brief
@@ -106,7 +106,7 @@ class RowParser(ABC):
         some = [text for place in places if (text := texts[place]) is not None]
         try:
             found: np.ndarray | str = self._values(some)
-        except _errors() as error:
+        except errors_of_rows() as error:
             if len(places) > 1:
                 half = len(places) // 2
                 yield from self._parsed(texts, places[:half])
@@ -119,8 +119,7 @@ class RowParser(ABC):
         table = self._table(texts)
         if table.num_rows != len(texts):
             raise InputError("the line is not one row; a cell may not hold the end of a line")
-        found = raw_columns(table, what="the line", schema=self.schema, positional=self.positional)
-        return from_raw(found, kind=None, source="the line", schema=self.schema).values
+        return raw_rows(table, self.schema, "the line", positional=self.positional)
 
     @abstractmethod
     def _table(self, texts: list[bytes]) -> pa.Table:
@@ -146,7 +145,7 @@ class CsvParser(RowParser):
         self.names = _chosen(present, schema, positional=self.positional)
         self.further = tuple(name for name in present if name not in self.names)
         self._reading = csv.ReadOptions(column_names=list(present), use_threads=False, block_size=_BLOCK)
-        categories = zip(self.names, _are_categories(schema), strict=True)
+        categories = zip(self.names, are_categories(schema), strict=True)
         texts = {name: pa.string() for name, is_category in categories if is_category}
         # Each column is of one type, so that what a cell means does not depend on the lines beside it.
         self._typed = csv.ConvertOptions(
@@ -194,7 +193,7 @@ class JsonParser(RowParser):
 
     def __init__(self, schema: Schema, head: bytes, header: bool) -> None:
         super().__init__(schema, head, header)
-        self.names = schema.names or tuple(f"c{place}" for place in range(schema.size))
+        self.names = names_of(schema)
         try:
             first = json.loads(head)
         except (ValueError, RecursionError):
@@ -204,25 +203,7 @@ class JsonParser(RowParser):
             self.further = tuple(name for name in first if name not in self.names)
 
     def _table(self, texts: list[bytes]) -> pa.Table:
-        import pyarrow as pa
-
-        columns = zip(*(self._cells(json.loads(text)) for text in texts), strict=True)
-        table = {}
-        for name, is_category, cells in zip(self.names, _are_categories(self.schema), columns, strict=True):
-            table[name] = pa.array([_text(cell) for cell in cells] if is_category else cells)
-        return pa.table(table)
-
-    def _cells(self, found: Any) -> list[Any]:
-        if isinstance(found, dict):
-            try:
-                return [found[name] for name in self.names]
-            except KeyError as error:
-                raise InputError(f"the line lacks {error}") from None
-        if not isinstance(found, list):
-            raise InputError("the line holds neither a JSON object nor an array")
-        if len(found) != len(self.names):
-            raise InputError(f"the line holds an array of {len(found)} cells, not {len(self.names)}")
-        return found
+        return table_of_json(list(map(json.loads, texts)), self.schema, "the line")
 
 
 FORMATS: Mapping[str, type[RowParser]] = {kind.name: kind for kind in (CsvParser, JsonParser)}
@@ -264,25 +245,6 @@ def _chosen(present: tuple[str, ...], schema: Schema, *, positional: bool) -> tu
             f"the first line has {len(present)} cells; the model was trained on {schema.size} columns without names"
         )
     return present
-
-
-def _are_categories(schema: Schema) -> list[bool]:
-    """Whether each column holds categories, which are read as text: as numbers, 01 and 1 would be the same."""
-    if schema.columns is None:
-        return [False] * schema.size
-    return [bool(column.categories) for column in schema.columns]
-
-
-def _text(cell: Any) -> Any:
-    """A number or a truth value as CSV would write it."""
-    return json.dumps(cell) if isinstance(cell, (int, float)) else cell
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    """What Arrow, the readers of tables and the one of JSON raise at lines that are no rows."""
-    import pyarrow as pa
-
-    return (pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError)
 
 
 def _said(error: Exception, text: bytes) -> str:

@@ -144,12 +144,17 @@ def write_table(values: np.ndarray, schema: Schema, path: Path, extra: Mapping[s
     extra : mapping of str to array, optional
         Further columns, such as labels.
     """
+    suffix = check_suffix(path, tuple(TABLE_WRITERS))
+    TABLE_WRITERS[suffix](mixed_table(values, schema, extra), path)
+
+
+def mixed_table(values: np.ndarray, schema: Schema, extra: Mapping[str, np.ndarray] | None = None) -> pa.Table:
+    """Return rows of a mixed table as an Arrow table, as `write_table` writes it."""
     import pyarrow as pa
 
-    suffix = check_suffix(path, tuple(TABLE_WRITERS))
     columns = {column.name: _cells(column, values[:, i]) for i, column in enumerate(schema.columns or ())}
     columns |= {name: pa.array(column) for name, column in (extra or {}).items()}
-    TABLE_WRITERS[suffix](pa.table(columns), path)
+    return pa.table(columns)
 
 
 def _cells(column: Column, cells: np.ndarray) -> pa.Array:

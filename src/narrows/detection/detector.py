@@ -107,21 +107,31 @@ class Detector(nn.Module):
         for name, view, _ in self._looks():
             view.learn(beside[name])
 
-    def scores(self, rows: Tensor) -> Tensor:
-        """Nats (n,), float64, of raw rows (n, x)."""
-        return self._in_blocks(rows, self._scored)
+    def scores(self, rows: Tensor, block: int | None = None) -> Tensor:
+        """Nats (n,), float64, of raw rows (n, x).
+
+        Parameters
+        ----------
+        rows : Tensor, shape (n, x)
+            Raw rows.
+        block : int, optional
+            Rows taken at once: fewer, where there are few, cost less. The last bits of a score may depend on it.
+        """
+        return self._in_blocks(rows, self._scored, size=block)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Nats (n,) of raw rows (n, x) all at once, for a graph of it: `scores`, up to their last bits."""
         return self._scored(self._beside(rows))
 
-    def contributions(self, rows: Tensor) -> Tensor:
+    def contributions(self, rows: Tensor, block: int | None = None) -> Tensor:
         """Shares (n, cells) of the scores of raw rows, which add up to them; a cell is a column, or a pixel's channel.
+
+        As many rows are taken at once as `scores` takes.
 
         A view's score is a sum over features, and its tail, in nats, is shared out in proportion; the features of one
         column are then summed. A negative share speaks for the row.
         """
-        return self._in_blocks(rows, self._shared)
+        return self._in_blocks(rows, self._shared, size=block)
 
     def _beside(self, rows: Tensor, own: Mapping[str, Tensor] = MappingProxyType({})) -> dict[str, Near]:
         """Raw rows (n, x) in each comparison, of which ``own`` may name the references that they are themselves."""
@@ -134,7 +144,8 @@ class Detector(nn.Module):
 
     def _shared(self, beside: Mapping[str, Near]) -> Tensor:
         cells = self.schema.size
-        total = torch.zeros(self.block, cells, dtype=torch.float64, device=self.calibration.device)
+        size = len(next(iter(beside.values())).rows)
+        total = torch.zeros(size, cells, dtype=torch.float64, device=self.calibration.device)
         for name, view, tail in self._looks():
             parts = view.shares(beside[name])
             score = parts.sum(1)
@@ -158,7 +169,11 @@ class Detector(nn.Module):
         return zip(self.asked, self.views, self.tails, strict=True)  # type: ignore[arg-type]
 
     def _in_blocks(
-        self, rows: Tensor, function: Callable[[Mapping[str, Near]], Tensor], own: Mapping[str, Tensor] | None = None
+        self,
+        rows: Tensor,
+        function: Callable[[Mapping[str, Near]], Tensor],
+        own: Mapping[str, Tensor] | None = None,
+        size: int | None = None,
     ) -> Tensor:
         """Apply a function of compared rows to blocks of equal size, the last one filled up.
 
@@ -167,15 +182,16 @@ class Detector(nn.Module):
         """
         if not len(rows):
             return torch.zeros(0, dtype=torch.float64)
+        size = size or self.block
 
         @torch.inference_mode()
         def block(start: int) -> Tensor:
-            some = slice(start, start + self.block)
-            itself = {name: _filled(places[some], self.block) for name, places in (own or {}).items()}
-            beside = self._beside(_filled(rows[some], self.block), itself)
+            some = slice(start, start + size)
+            itself = {name: _filled(places[some], size) for name, places in (own or {}).items()}
+            beside = self._beside(_filled(rows[some], size), itself)
             return function(beside)[: len(rows) - start]
 
-        return torch.cat(side_by_side(block, range(0, len(rows), self.block)))
+        return torch.cat(side_by_side(block, range(0, len(rows), size)))
 
 
 def _filled(rows: Tensor, size: int) -> Tensor:

@@ -53,9 +53,9 @@ class FittedDetector:
         """Whether it was fitted on rows that may hold anomalies, so that no false-alarm rate is promised."""
         return bool(self.record["contaminated"])
 
-    def reasons(self, rows: Tensor) -> list[str]:
-        """What the score of each raw row (n, x) comes from, in words."""
-        shares = self.detector.contributions(rows)
+    def reasons(self, rows: Tensor, block: int | None = None) -> list[str]:
+        """What the score of each raw row (n, x) comes from, in words; ``block`` as in `Detector.scores`."""
+        shares = self.detector.contributions(rows, block)
         return [self.typical.sentence(row, share) for row, share in zip(rows, shares, strict=True)]
 
 
