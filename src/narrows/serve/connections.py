@@ -49,6 +49,29 @@ class Connections:
         self._busy.pop(one, None)
 
 
+class Forgiving:
+    """A transport that drops what is written once it is closing, as asyncio's own does; uvloop's raises.
+
+    A client may leave while its answer is made, before anyone is told.
+
+    Parameters
+    ----------
+    transport : asyncio.Transport
+        Which does all the rest.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, or drop them."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Connection(HttpToolsProtocol):
     """One connection of uvicorn's, which is closed when it takes too long.
 
@@ -74,7 +97,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Expect a request."""
-        super().connection_made(transport)
+        super().connection_made(Forgiving(transport))  # type: ignore[arg-type]
         self._all.idle(self)
         self._expect()
 
