@@ -171,6 +171,8 @@ def oracle(folder: Path) -> int:
             (ours(group.mine(rows), DealtNoise(0)) * weight).backward()
             wrapped = nn.parallel.DistributedDataParallel(theirs)
             wrapped(group.mine(rows), DealtNoise(0)).backward()
+        # Its end must not be that of the group: it would wait for the group's thread, which may wait for Python.
+        del wrapped
         group.add_up(ours.parameters())
         whole(rows, DealtNoise(0)).backward()
         found = [torch.cat([p.grad.flatten() for p in loss.parameters()]) for loss in (ours, theirs, whole)]
