@@ -100,9 +100,7 @@ def run(words: list[str]) -> int:
         return 0
     except BrokenPipeError:
         return 1  # the reader of our output has gone, as in `narrows parts | head -1`
-    except SaidByAnother:
-        return BAD_INPUT
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, SaidByAnother):
         return BAD_INPUT if silent() else _complain("interrupted; nothing was left half-written")
     except Exception as error:
         sentence = _sentence(error, verb)

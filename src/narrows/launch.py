@@ -41,7 +41,7 @@ def refuse_workers(what: str) -> None:
 
 
 def check_verb(verb: str | None, verbs: Iterable[str]) -> None:
-    """Raise `InputError` for a verb that there is not, or for which several workers were started but which is for one."""
+    """Raise `InputError` for a verb that there is not, or that is for one process, where several were started."""
     if verb is not None and verb not in verbs:
         raise unknown("verb", verb, verbs)
     if verb not in SHARED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from narrows.apps.reading import Reading
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
 from narrows.errors import InputError
-from narrows.launch import joined, refuse_workers
+from narrows.launch import joined, launched, refuse_workers, silent
 from narrows.plan import Plan
 
 if TYPE_CHECKING:
@@ -107,9 +108,13 @@ def train(
         A noisy version of each example of the data, in the same order (of files, that of their names): what a denoiser
         learns to clean up. It takes the place of the preset's own noise.
     """
+    check = partial(_check, data, output, reading, plan, noisy)
+    if not launched():
+        check()  # before anything large is imported
     with joined(plan.device) as workers:
         with workers.together():
-            _check(data, output, reading, plan, noisy, workers)
+            if launched():
+                check()
 
             from narrows.detection.presets import DETECTORS
 
@@ -197,11 +202,11 @@ def _trained(
     )
 
 
-def _check(data: str, output: Path, reading: Reading, plan: Plan, noisy: str | None, workers: Workers) -> None:
+def _check(data: str, output: Path, reading: Reading, plan: Plan, noisy: str | None) -> None:
     """Raise `InputError` for what can be told at once to be of no use; only the first worker writes."""
     plan.check()
     inputs = [data] if noisy is None else [data, noisy]
-    if workers.first:
+    if not silent():
         check_target(output, inputs=inputs)
         _check_side_outputs(plan, data)
     for given in inputs:
