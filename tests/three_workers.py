@@ -5,14 +5,12 @@
 Workers are forked, with what torchrun would tell them in their environment, so that libraries are imported once.
 """
 
-import contextlib
 import importlib
 import json
 import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from torch import nn
 
 import narrows.train
 from narrows import filters
-from narrows.checkpoint import FILE
 from narrows.cli import run
 from narrows.data.schema import infer_schema
 from narrows.errors import InputError
@@ -33,10 +30,12 @@ from narrows.model import Model
 from narrows.noise import DealtNoise
 from narrows.plan import Plan
 from narrows.presets import choose
+from narrows.train import Run
 from narrows.values import Clock
 from narrows.workers import ALONE, Workers
 
 COUNT = 3
+KILLED_AT = 40  # steps, of 72
 SECONDS = 600  # after which a worker that hangs is given up
 DIGITS = load_digits()
 IMAGES = DIGITS.images[:83].astype("uint8")
@@ -210,19 +209,24 @@ def words(folder: Path, name: str, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+def doomed(line: list[str]) -> int:
+    """Run a command line; the second worker ends as if it had been killed, in a step between two checkpoints."""
+    update = Run.update
+
+    def last(self: Run, raw: torch.Tensor) -> object:
+        if self.step == KILLED_AT and self.workers.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return update(self, raw)
+
+    Run.update = last
+    return run(line)
+
+
 def killed(folder: Path) -> dict[str, object]:
     """Kill one of three workers, start them again without a word more, and let three others train in peace."""
     np.save(folder / "rows.npy", ROWS)
     told = {"whole": ended(workers(lambda: run(words(folder, "whole")), folder / "in peace"))}
-    processes = workers(lambda: run(words(folder, "killed")), folder / "killing")
-    path = folder / "killed" / FILE
-    seen = set()
-    while len(seen) < 4:
-        with contextlib.suppress(FileNotFoundError):
-            seen.add(path.stat().st_ino)
-        time.sleep(0.001)
-    os.kill(processes[1], signal.SIGKILL)
-    told["killed"] = ended(processes)
+    told["killed"] = ended(workers(lambda: doomed(words(folder, "killed")), folder / "killing"))
     told["after the kill"] = sorted(path.name for path in folder.glob("killed.safetensors"))
     told["again"] = ended(workers(lambda: run(words(folder, "killed")), folder / "again", again=1))
     return told

@@ -19,8 +19,8 @@ import typer
 
 from narrows.apps.showing import show
 from narrows.apps.signatures import ARGUMENTS, MANY, Value, summary_of, values_of
-from narrows.errors import InputError, SaidByAnother, lack_of_memory, unknown
-from narrows.launch import refuse_workers, silent
+from narrows.errors import InputError, SaidByAnother, lack_of_memory
+from narrows.launch import check_verb, silent
 
 BAD_INPUT = 2
 
@@ -51,7 +51,6 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "parts": ("listing", "parts"),
     "presets": ("listing", "presets"),
 }
-SHARED = ("train",)  # by several processes, under torchrun
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,7 +74,7 @@ def run(words: list[str]) -> int:
     """Run one command line; return its exit status."""
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
-        _check_verb(verb)
+        check_verb(verb, VERBS)
         command = typer.main.get_command(application([verb] if verb is not None else list(VERBS)))
         work = command.main(args=spread(words) or ["--help"], prog_name="narrows", standalone_mode=False)
         if callable(work):  # outside of typer, which prints a line of its own when it is interrupted
@@ -84,23 +83,13 @@ def run(words: list[str]) -> int:
         return 0
     except BrokenPipeError:
         return 1  # the reader of our output has gone, as in `narrows parts | head -1`
-    except SaidByAnother:
-        return BAD_INPUT
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, SaidByAnother):
         return BAD_INPUT if silent() else _complain("interrupted; nothing was left half-written")
     except Exception as error:
         sentence = _sentence(error, verb)
         if sentence is None:
             raise
         return _complain(sentence)
-
-
-def _check_verb(verb: str | None) -> None:
-    """Raise `InputError` for a verb that there is not, or that several processes were started for."""
-    if verb is not None and verb not in VERBS:
-        raise unknown("verb", verb, VERBS)
-    if verb not in SHARED:
-        refuse_workers(f"narrows {verb or '--help'}")
 
 
 def _sentence(error: Exception, verb: str | None) -> str | None:

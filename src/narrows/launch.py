@@ -6,11 +6,11 @@ import dataclasses
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from narrows.errors import InputError, SaidByAnother
+from narrows.errors import InputError, SaidByAnother, unknown
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ASSUMED_THREADS = "1"  # what torchrun says to its workers where nobody chose a number
 SECONDS_TO_COME = 1800.0
+SHARED = ("train",)  # verbs that several workers share
 
 
 def launched() -> bool:
@@ -37,6 +38,14 @@ def refuse_workers(what: str) -> None:
         raise (SaidByAnother if silent() else InputError)(
             f"torchrun started {_number('WORLD_SIZE')} workers, and {what} is for one process; leave torchrun out"
         )
+
+
+def check_verb(verb: str | None, verbs: Iterable[str]) -> None:
+    """Raise `InputError` for a verb that there is not, or that is for one process, where several were started."""
+    if verb is not None and verb not in verbs:
+        raise unknown("verb", verb, verbs)
+    if verb not in SHARED:
+        refuse_workers(f"narrows {verb or '--help'}")
 
 
 @contextmanager

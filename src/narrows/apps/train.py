@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,12 +108,13 @@ def train(
         A noisy version of each example of the data, in the same order (of files, that of their names): what a denoiser
         learns to clean up. It takes the place of the preset's own noise.
     """
+    check = partial(_check, data, output, reading, plan, noisy)
     if not launched():
-        _check(data, output, reading, plan, noisy)  # before torch is imported
+        check()  # before anything large is imported
     with joined(plan.device) as workers:
         with workers.together():
             if launched():
-                _check(data, output, reading, plan, noisy)
+                check()
 
             from narrows.detection.presets import DETECTORS
 
