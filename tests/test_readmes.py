@@ -39,7 +39,9 @@ def inline_code(text: str) -> Counter[str]:
 
 
 def links(text: str) -> Counter[str]:
-    return Counter(target for target in re.findall(r"\]\(([^)]+)\)", text) if target not in {ENGLISH, CHINESE})
+    """Where links and images lead, and the files that they name."""
+    found = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r"\[([\w/.-]+\.md)\]", text)
+    return Counter(one for one in found if one not in {ENGLISH, CHINESE})
 
 
 def sections(text: str) -> list[str]:
