@@ -40,7 +40,7 @@ def run(code: str) -> None:
 
 
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if "pictures" not in path.parts)
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *PAGES]
+DOCUMENTS = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", *PAGES]
 TO_A_SERVER = "docs/serve.md"  # its Python runs in tests/serve, where a server answers
 WITH_PYTHON = [one for one in ("README.md", *PAGES) if one != TO_A_SERVER and blocks(one, "python")]
 
