@@ -22,6 +22,7 @@ NO_BENCHMARKS = (
     "chapters",
     "claims",
     "cut_fashion_sample",
+    "load",
     "pythae_samples",
     "rank_plot",
     "readme",
@@ -173,6 +174,13 @@ CLAIMS = (
     Claim("embed_cells", "blood cells told from ten numbers: accuracy", "model {model:.3f}, PCA {pca:.3f}"),
     Claim("sparse_flat-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
     Claim("sparse_hierarchical-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
+    Claim("sparse_wide-*", "units that are never on, of four times as many as features", "share {dead_share:.3f}"),
+    Claim("sparse_photographs", "a dictionary of patches", "{explained_variance:.2f} of the variance, {l0:.1f} on"),
+    Claim(
+        "distributed",
+        "two workers beside one process: largest relative difference of the loss over 200 steps",
+        lambda f: f"{f['curve']['largest_relative_difference_nats']:.0e}",
+    ),
 )
 
 
