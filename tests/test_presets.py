@@ -94,7 +94,7 @@ SETTINGS = ("latent=gaussian", "latent.size=5", "objective=iwae", "objective.sam
 def test_the_order_of_settings_does_not_matter(order):
     spec = choose("sparse", SCHEMAS["vector-real"], [SETTINGS[i] for i in order]).spec()
     assert spec["latent"] == {"kind": "gaussian", "size": 5, "prior": {"kind": "standard"}}
-    assert spec["objective"] == {"kind": "iwae", "samples": 7}
+    assert spec["objective"] == {"kind": "iwae", "samples": 7, "warm_up": 0.0}
     assert spec["network"] == {"kind": "mlp", "width": 32, "depth": 1, "residual": False}
 
 
