@@ -51,6 +51,11 @@ class Claim:
     figure: str | Callable[[Mapping[str, Any]], str]
 
 
+def _workers(f: Mapping[str, Any]) -> str:
+    found = (f[name]["largest_relative_difference_nats"] for name in ("curve", "curve_of_the_usual_width") if name in f)
+    return ", with 512 hidden units ".join(f"{difference:.0e}" for difference in found)
+
+
 def _means(f: Mapping[str, Any]) -> str:
     def told(name: str, key: str) -> str:  # over the tables that all have finished
         found = f["means"][name]
@@ -175,11 +180,21 @@ CLAIMS = (
     Claim("sparse_flat-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
     Claim("sparse_hierarchical-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
     Claim("sparse_wide-*", "units that are never on, of four times as many as features", "share {dead_share:.3f}"),
+    Claim(
+        "sparse_speed",
+        "examples of a dictionary a second",
+        "{examples_a_second:,.0f}, the products alone {limit_by_products:,.0f}",
+    ),
+    Claim(
+        "guard",
+        "pieces of work beside plain loops",
+        lambda f: "; ".join(f"{name} {ratio:.2f}" for name, ratio in f["ratios"].items()),
+    ),
     Claim("sparse_photographs", "a dictionary of patches", "{explained_variance:.2f} of the variance, {l0:.1f} on"),
     Claim(
         "distributed",
         "two workers beside one process: largest relative difference of the loss over 200 steps",
-        lambda f: f"{f['curve']['largest_relative_difference_nats']:.0e}",
+        _workers,
     ),
 )
 

@@ -45,7 +45,13 @@ TO_A_SERVER = "docs/serve.md"  # its Python runs in tests/serve, where a server 
 WITH_PYTHON = [one for one in ("README.md", *PAGES) if one != TO_A_SERVER and blocks(one, "python")]
 
 
-@pytest.mark.parametrize("document", WITH_PYTHON)
+@pytest.mark.parametrize("document", ["README.md", "docs/embedding.md"])
+def test_python_runs_in_a_process_of_its_own(document: str) -> None:
+    (code,) = blocks(document, "python")
+    run(code)
+
+
+@pytest.mark.parametrize("document", sorted({*WITH_PYTHON} - {"README.md", "docs/embedding.md"}))
 def test_python_of_the_documents_runs(document: str, here: Path) -> None:
     for code in blocks(document, "python"):
         exec(compile(code, document, "exec"), {"__name__": document})

@@ -1,5 +1,6 @@
 """Graphs give the package's own figures, in a process that has nothing of the package."""
 
+import ast
 import csv
 import hashlib
 import json
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
+import narrows.export
 from narrows.cli import run
 from narrows.data.schema import Column, Schema, mixed_schema
 from narrows.detection.files import save_detector
@@ -175,6 +177,13 @@ def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detecto
     assert (said["alarm"]["false_alarm_rate"], said["alarm"]["promised"]) == (0.01, True)
     assert said["model_sha256"] == hashlib.sha256(Path("d.safetensors").read_bytes()).hexdigest()
     assert [column["categories"] for column in said["columns"]] == [list(one.categories) for one in TABLE.columns]
+
+
+def test_the_example_needs_numpy_and_onnxruntime_alone():
+    tree = ast.parse((Path(narrows.export.__file__).parent / "example.py").read_text())
+    names = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert names - sys.stdlib_module_names == {"numpy", "onnxruntime"}
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

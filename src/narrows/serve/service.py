@@ -125,8 +125,10 @@ class Service:
         if given == LINES:
             return self._stream(asked, body, out)
         content = await body.whole()
-        taken = self._taken(await self._brought(given, content))
-        return Response(await self._written(request, asked, taken, out), media_type=out)
+        brought = await self._brought(given, content)
+        if not brought.count:
+            raise InputError("the data hold no rows; give at least one")
+        return Response(await self._written(request, asked, brought, out), media_type=out)
 
     def _understood(self, query: bytes) -> Asked:
         options = self._verb.read_options(QueryParams(query).multi_items())
@@ -139,11 +141,6 @@ class Service:
         if media == JSON and len(content) <= SMALL_BODY:
             return self._read(media, content)
         return await self._worker.run(lambda: self._read(media, content), self._worker.deadline())
-
-    def _taken(self, given: Given) -> Given:
-        if not given.count:
-            raise InputError("the data hold no rows; give at least one")
-        return given
 
     async def _written(self, request: Request, asked: Asked, given: Given, out: str) -> bytes:
         if asked.shared and given.count <= BLOCK and self._verb.takes == "rows":
