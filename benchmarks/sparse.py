@@ -56,6 +56,7 @@ WORLDS = {
     for name in ("flat", "hierarchical")
 }
 TRAINING = ("--batch-size", "512", "--rate", "0.0015", "--patience", "100000", "--validation", "0.02")
+ANNEAL = "latent.anneal=0.8"
 PENALTIES = (0.05, 0.1, 0.2)
 OTHERS_ROWS = 100_000
 OTHERS_ALPHA = 0.15
@@ -79,7 +80,7 @@ def found(world: World, width: int, settings: tuple[str, ...], minutes: float, s
     with tempfile.TemporaryDirectory() as folder:
         data, file = Path(folder) / "rows.npy", Path(folder) / "dictionary.safetensors"
         write_rows(data, (ROWS, world.dim), world.blocks(ROWS, 100))
-        choices = (f"latent.size={width}", f"latent.k={round(world.active)}", *settings)
+        choices = (f"latent.size={width}", f"latent.k={round(world.active)}", ANNEAL, *settings)
         line = ("--preset", "dictionary", "--minutes", str(minutes), "--seed", str(seed), *TRAINING, "--set", *choices)
         trained = narrows("train", str(data), "-o", str(file), *line)
         model = load(file).model

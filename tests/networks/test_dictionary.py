@@ -1,5 +1,7 @@
 """The dictionary: linear both ways, atoms of norm 1, and steps that look for the code."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -39,10 +41,33 @@ def test_a_tied_encoder_stays_the_decoder():
 
 def test_a_step_is_one_of_a_proximal_descent():
     network, x = built(steps=1), torch.randn(5, 6)
-    t, r = network.log_threshold.exp(), network.log_rate.exp()
+    with torch.no_grad():
+        network.log_threshold.fill_(math.log(0.3))
+        network.log_rate.fill_(math.log(0.7))
     centred = x - network.bias
-    z = (centred @ network.atoms.T - t).relu()
-    torch.testing.assert_close(network.encode(x), z + r * (centred - z @ network.atoms) @ network.atoms.T)
+    z = (centred @ network.atoms.T - 0.3).relu()
+    g = (centred - z @ network.atoms) @ network.atoms.T
+    for code, row, found, left, active in zip(network.encode(x), centred, z, g, z > 0, strict=True):
+        way = (left * active) @ network.atoms
+        length = (row - found @ network.atoms) @ way / (way @ way)  # of the shortest remainder along it
+        torch.testing.assert_close(code, found + 0.7 * length * left)
+
+
+def test_where_no_unit_is_active_a_step_has_its_whole_length():
+    network, x = built(steps=1), torch.randn(5, 6)
+    with torch.no_grad():
+        network.log_threshold.fill_(math.log(100))
+    torch.testing.assert_close(network.encode(x), (x - network.bias) @ network.atoms.T)
+
+
+def test_a_descent_stays_near_its_row_however_many_units_hear_it():
+    """With eigenvalues of A A^T near 100, a rate of 1 for all rows would leave 100 times as much at each step."""
+    network, x = built(code=1500, cells=20, steps=30), torch.randn(40, 20)
+    with torch.no_grad():
+        network.log_threshold.fill_(math.log(0.1))
+        centred = x - network.bias
+        left = centred - network.encode(x).relu() @ network.atoms
+    assert (left.norm(dim=1) < 10 * centred.norm(dim=1)).all()
 
 
 def test_many_steps_come_to_the_non_negative_fit():

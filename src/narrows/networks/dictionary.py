@@ -11,7 +11,7 @@ from narrows.axes import Latent, Likelihood, Network
 from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
 
-FIRST_RATE = 0.5
+LEAST = 1e-12  # of a square that divides
 
 
 class Dictionary(Network, kind="dictionary"):
@@ -86,7 +86,7 @@ class Dictionary(Network, kind="dictionary"):
             self.lift = nn.Parameter(torch.zeros(features))
         else:
             self.log_threshold = nn.Parameter(torch.full((self.steps,), math.log(self.threshold)))
-            self.log_rate = nn.Parameter(torch.full((self.steps,), math.log(FIRST_RATE)))
+            self.log_rate = nn.Parameter(torch.zeros(self.steps))
 
     @property
     def atoms(self) -> Tensor:
@@ -101,10 +101,16 @@ class Dictionary(Network, kind="dictionary"):
         h = nn.functional.linear(centred, weight, None if self.steps else self.lift)
         for step in range(self.steps):
             z = (h - self.log_threshold[step].exp()).relu()
-            left = self.log_rate[step].exp() * (centred - z @ atoms)
-            h = z + nn.functional.linear(left, weight)
+            g = nn.functional.linear(centred - z @ atoms, weight)
+            h = z + self.log_rate[step].exp() * _length(g.detach() * (z > 0), atoms.detach()) * g
         return h
 
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (m, code) to likelihood parameters (m, outputs)."""
         return nn.functional.linear(z, self.atoms.T, self.bias)
+
+
+def _length(g: Tensor, atoms: Tensor) -> Tensor:
+    """How far each row of g (n, code) goes down |x - b - (z + s g) A|^2 the furthest, (n, 1); 1 where g is 0."""
+    squares = g.square().sum(1, keepdim=True)
+    return torch.where(squares > 0, squares / (g @ atoms).square().sum(1, keepdim=True).clamp_min(LEAST), 1.0)
