@@ -17,12 +17,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
+from small import ENDS, IMAGES, TABLE, images, table, untrained, write_csv
 
 import narrows.export
 from narrows.cli import run
-from narrows.data.schema import Column, Schema, mixed_schema
-from narrows.detection.files import save_detector
-from narrows.detection.fit import fit_detector
+from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.export import FORMATS, export_graphs
 from narrows.export import decompositions as told
@@ -31,44 +30,8 @@ from narrows.export.of_models import Encoder
 from narrows.export.rows import drawn_rows
 from narrows.export.tracing import UNTRACED
 from narrows.inference import bounds, codes, decoded, in_float64, reconstructed
-from narrows.model import Model
-from narrows.persist import Fitted, load, save
-from narrows.presets import choose
+from narrows.persist import load
 from narrows.restore import restored
-
-TABLE = mixed_schema(
-    (
-        Column("amount", "numeric"),
-        Column("visits", "count"),
-        Column("town", "category", ("Rome", "Oslo", "Lima")),
-        Column("member", "binary", ("no", "yes")),
-    )
-)
-IMAGES = Schema((1, 12, 12), 0.0, 255.0, 1.0, "hw")
-ENDS = torch.tensor([20.0, 0.0, 0.0, 0.0]), torch.tensor([80.0, 9.0, 2.0, 1.0])
-
-
-def table(seed: int) -> torch.Tensor:
-    return drawn_rows(TABLE, *ENDS, seed)
-
-
-def images(seed: int) -> torch.Tensor:
-    return drawn_rows(IMAGES, torch.tensor(0.0), torch.tensor(255.0), seed)
-
-
-def untrained(path: Path, preset: str, schema: Schema, rows: torch.Tensor, *changes: str) -> Model:
-    model = Model(choose(preset, schema, changes), schema)
-    model.adapt(rows)
-    save(Fitted(model.eval(), preset), path)
-    return model
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory) -> Path:
-    """A small autoencoder of a table."""
-    path = tmp_path_factory.mktemp("plain") / "m.safetensors"
-    untrained(path, "autoencoder", TABLE, table(0), "latent.size=2", "network.width=8")
-    return path
 
 
 def close(made: np.ndarray, own: torch.Tensor) -> None:
@@ -132,24 +95,6 @@ def test_a_program_of_torch_is_written_without_a_pickle(tmp_path, plain):
 
 
 # --- detectors -------------------------------------------------------------------------------------------------------
-
-
-def write_csv(path: Path, rows: torch.Tensor) -> None:
-    with path.open("w", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(column.name for column in TABLE.columns)
-        for row in rows.tolist():
-            names = [[*column.categories, "none of them"] for column in TABLE.columns]
-            cells = (n[int(x)] if len(n) > 1 and x == x else x for x, n in zip(row, names, strict=True))
-            lines.writerow("" if cell != cell else cell for cell in cells)
-
-
-@pytest.fixture(scope="session")
-def detector(tmp_path_factory) -> Path:
-    """A detector of a table."""
-    path = tmp_path_factory.mktemp("detector") / "d.safetensors"
-    save_detector(fit_detector(table(0).numpy(), TABLE, "detector-without-network", seed=0), path)
-    return path
 
 
 def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detector):
