@@ -49,10 +49,9 @@ def exported(tmp_path_factory, detector) -> Path:
 
 
 def blocks(text: str, kind: str) -> dict[str, str]:
+    """Script elements of a type: what they hold, by their ids, or by their places."""
     found = re.findall(rf'<script type="{re.escape(kind)}"(?: id="([^"]*)")?[^>]*>(.*?)</script>', text, re.DOTALL)
-    return (
-        dict(found) if all(name for name, _ in found) else {str(place): held for place, (_, held) in enumerate(found)}
-    )
+    return {name or str(place): held for place, (name, held) in enumerate(found)}
 
 
 # --- what it holds ---------------------------------------------------------------------------------------------------
@@ -124,9 +123,7 @@ def test_the_runtime_is_found_in_a_folder(tmp_path, place):
 
 def test_what_is_no_runtime_is_refused_before_anything_is_written(refused, detector):
     given = ("export", detector, "-o", "graphs", "--web")
-    refused(
-        *given, "absent.tgz", says="absent.tgz is not there, which a page needs of onnxruntime-web; get it by npm pack"
-    )
+    refused(*given, "absent.tgz", says="absent.tgz is not there, which a page needs of onnxruntime-web; get it by npm")
     Path("empty").mkdir()
     refused(*given, "empty", says=f"empty does not hold {SCRIPT}")
     Path("no.tgz").write_bytes(b"not packed")

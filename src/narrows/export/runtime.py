@@ -16,9 +16,8 @@ PLACES = ("", "dist", "package/dist", "onnxruntime-web/dist", "node_modules/onnx
 GET = "get it by npm pack onnxruntime-web, and give the .tgz file"
 MOST_BYTES = 2**28
 _VERSION = re.compile(r"ONNX Runtime Web v([\w.-]+)")
-_NAMESPACE = re.compile(
-    r"export\s*\{[^{}]*?([\w$]+) as default\b[^{}]*\}"
-)  # all that the module exports, as one object
+# All that the module exports, as one object.
+_NAMESPACE = re.compile(r"export\s*\{[^{}]*?([\w$]+) as default\b[^{}]*\}")
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ function summary({ rows, columns }) {
   if (!verdicts) return element("p", {}, `${rows.count} ${rows.count === 1 ? "row" : "rows"}.`);
   const [alarms, unknown] = ["anomaly", null].map((kind) => verdicts.filter((one) => one === kind).length);
   const none = unknown ? ` ${unknown} without a score: a cell is missing that must not be, or is not finite.` : "";
-  if (rows.count > 1) return element("p", { class: "verdict" }, `${alarms} of ${rows.count} rows are anomalies.${none}`);
+  if (rows.count > 1) return element("p", { class: "verdict" }, `Anomalies: ${alarms} of ${rows.count} rows.${none}`);
   return element("p", { class: alarms ? "verdict alarm" : "verdict" }, unknown ? `No verdict.${none}` : alarms ? "Anomaly" : "No alarm");
 }
 
@@ -113,6 +113,7 @@ function show(found) {
   if (IMAGES) parts.push(pictures(found));
   else if (found.made && rows.count === 1) parts.push(sideBySide(found));
   at("answer").replaceChildren(...parts);
+  at("says").scrollIntoView({ block: "nearest" });
 }
 
 // Read rows, ask the model, and show what it says; or say in a sentence why not. One at a time.
