@@ -7,8 +7,8 @@ seed: bit for bit.
 
     python benchmarks/report.py
 
-records the figures. ``--model`` reports a model that is there, such as demo/model.safetensors, and ``--pictures FOLDER``
-keeps pictures of the page.
+records the figures. ``--model`` reports a model that is there, such as demo/model.safetensors, and records nothing;
+``--pictures FOLDER`` keeps pictures of the page.
 """
 
 from __future__ import annotations
