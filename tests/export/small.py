@@ -1,12 +1,15 @@
 """Small tables, images, models and detectors that exported graphs are tested on."""
 
 import csv
+import io
+import tarfile
 from pathlib import Path
 
 import torch
 
 from narrows.data.schema import Column, Schema, mixed_schema
 from narrows.export.rows import drawn_rows
+from narrows.export.runtime import PROGRAM, SCRIPT
 from narrows.model import Model
 from narrows.persist import Fitted, save
 from narrows.presets import choose
@@ -21,6 +24,9 @@ TABLE = mixed_schema(
 )
 IMAGES = Schema((1, 12, 12), 0.0, 255.0, 1.0, "hw")
 ENDS = torch.tensor([20.0, 0.0, 0.0, 0.0]), torch.tensor([80.0, 9.0, 2.0, 1.0])
+# What stands for onnxruntime-web.
+RUNS = "/* ONNX Runtime Web v9.9.9 */\nvar a={};export{a as default,a as env};\n//# sourceMappingURL=x.map\n"
+HELD = {SCRIPT: RUNS.encode(), PROGRAM: b"\0asm" * 9}
 
 
 def table(seed: int) -> torch.Tensor:
@@ -46,3 +52,13 @@ def write_csv(path: Path, rows: torch.Tensor) -> None:
             names = [[*column.categories, "none of them"] for column in TABLE.columns]
             cells = (n[int(x)] if len(n) > 1 and x == x else x for x, n in zip(row, names, strict=True))
             lines.writerow("" if cell != cell else cell for cell in cells)
+
+
+def packed(path: Path, held: dict[str, bytes]) -> Path:
+    """Write files as an npm package has them."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in held.items():
+            member = tarfile.TarInfo(f"package/dist/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path

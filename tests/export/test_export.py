@@ -54,11 +54,9 @@ class Folder:
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_graphs_of_a_model_give_its_figures(tmp_path):
-    path = tmp_path / "m.safetensors"
-    model = untrained(path, "variational", IMAGES, images(0), "latent.size=2", "network=mlp", "network.width=8")
-    export_graphs(path, tmp_path / "graphs")
-    graph = Folder(tmp_path / "graphs")
+def test_the_graphs_of_a_model_give_its_figures(of_images):
+    model, folder = of_images
+    graph = Folder(folder)
     assert list(graph.said["graphs"]) == ["encoder", "decoder", "reconstruction", "score"]
     fresh = images(1)[:50]
     given = IMAGES.to_user(fresh.numpy())
@@ -97,13 +95,12 @@ def test_a_program_of_torch_is_written_without_a_pickle(tmp_path, plain):
 # --- detectors -------------------------------------------------------------------------------------------------------
 
 
-def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detector):
+def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detector, exported):
     monkeypatch.chdir(tmp_path)
     shutil.copy(detector, "d.safetensors")
     write_csv(tmp_path / "rows.csv", torch.cat([table(0)[:500], table(1)[:500]]))  # half of them are known
-    assert run(["export", "d.safetensors", "-o", "graphs"]) == 0
     assert run(["detect", "d.safetensors", "rows.csv", "-o", "scores.csv"]) == 0
-    line = [sys.executable, "-I", "graphs/example.py", "rows.csv", "score", "out.npy"]
+    line = [sys.executable, "-I", str(exported / "example.py"), "rows.csv", "score", "out.npy"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with (tmp_path / "scores.csv").open() as file:
@@ -113,7 +110,7 @@ def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detecto
     apart = np.abs(made - own) > 1e-5 + 1e-5 * np.abs(own)
     assert apart.sum() <= 3
     np.testing.assert_allclose(made, own, rtol=1e-2)
-    said = json.loads(Path("graphs/model.json").read_text())
+    said = json.loads((exported / "model.json").read_text())
     marked = np.array([row["anomaly"] == "1" for row in rows])
     # The threshold is the score of a calibration row, which is among these rows: rounding decides on which side it is.
     clear = np.abs(own - said["alarm"]["threshold"]) > 1e-4

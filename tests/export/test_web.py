@@ -5,47 +5,22 @@ import csv
 import gzip
 import hashlib
 import html
-import io
 import json
 import os
 import re
 import shutil
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import IMAGES, TABLE, images, table, untrained, write_csv
+from small import HELD, RUNS, TABLE, images, packed, table, write_csv
 
 from narrows.cli import run
 from narrows.export.runtime import PROGRAM, SCRIPT, read_runtime
 from narrows.export.web import page
 from narrows.inference import bounds, reconstructed
-
-SAYS = "/* ONNX Runtime Web v9.9.9 */\nvar a={};export{a as default,a as env};\n//# sourceMappingURL=x.map\n"
-HELD = {f"package/dist/{SCRIPT}": SAYS.encode(), f"package/dist/{PROGRAM}": b"\0asm" * 9}
-
-
-def packed(path: Path, held: dict[str, bytes]) -> Path:
-    """An npm package."""
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in held.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
-
-
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory, detector) -> Path:
-    """A folder of the detector's graph, with a page that nothing runs."""
-    here = tmp_path_factory.mktemp("exported")
-    folder = here / "graphs"
-    given = packed(here / "package.tgz", HELD)
-    assert run(["export", str(detector), "-o", str(folder), "--web", str(given)]) == 0
-    return folder
 
 
 def blocks(text: str, kind: str) -> dict[str, str]:
@@ -63,7 +38,7 @@ def test_the_page_holds_the_graphs_and_refers_to_nothing(exported):
         name: gzip.decompress(base64.b64decode(block))
         for name, block in blocks(text, "application/octet-stream").items()
     }
-    assert held == {"wasm": HELD[f"package/dist/{PROGRAM}"], "graph-score": (exported / "score.onnx").read_bytes()}
+    assert held == {"wasm": HELD[PROGRAM], "graph-score": (exported / "score.onnx").read_bytes()}
     said = json.loads(blocks(text, "application/json")["model"])
     assert said == json.loads((exported / "model.json").read_text())
     assert re.findall(r'(?:src|href)="([^"]*)"', text) == ["data:,"]
@@ -116,9 +91,9 @@ def test_the_runtime_is_found_in_a_folder(tmp_path, place):
     folder = tmp_path / place
     folder.mkdir(parents=True, exist_ok=True)
     for name, held in HELD.items():
-        (folder / Path(name).name).write_bytes(held)
+        (folder / name).write_bytes(held)
     found = read_runtime(tmp_path)
-    assert (found.version, found.program) == ("9.9.9", HELD[f"package/dist/{PROGRAM}"])
+    assert (found.version, found.program) == ("9.9.9", HELD[PROGRAM])
 
 
 def test_what_is_no_runtime_is_refused_before_anything_is_written(refused, detector):
@@ -128,10 +103,10 @@ def test_what_is_no_runtime_is_refused_before_anything_is_written(refused, detec
     refused(*given, "empty", says=f"empty does not hold {SCRIPT}")
     Path("no.tgz").write_bytes(b"not packed")
     refused(*given, "no.tgz", says=f"no.tgz does not hold {SCRIPT}")
-    packed(Path("half.tgz"), {f"package/dist/{SCRIPT}": SAYS.encode()})
+    packed(Path("half.tgz"), {SCRIPT: RUNS.encode()})
     refused(*given, "half.tgz", says=PROGRAM)
-    for other in (SAYS.replace("as default", "as other"), SAYS.replace("ONNX", ""), f"{SAYS}'</script>'"):
-        packed(Path("other.tgz"), {**HELD, f"package/dist/{SCRIPT}": other.encode()})
+    for other in (RUNS.replace("as default", "as other"), RUNS.replace("ONNX", ""), f"{RUNS}'</script>'"):
+        packed(Path("other.tgz"), {**HELD, SCRIPT: other.encode()})
         refused(*given, "other.tgz", says="is not laid out as that of onnxruntime-web 1.30")
 
 
@@ -204,35 +179,39 @@ class Opened:
         self.page.close()
 
 
-def test_the_page_scores_a_table_as_detect_does(here, chromium, onnxruntime_web, detector):
+def with_page(folder: Path, runtime: Path, here: Path) -> Path:
+    """The page of a folder that was exported, with what runs it."""
+    said = json.loads((folder / "model.json").read_text())
+    (here / "index.html").write_text(page(said, folder, read_runtime(runtime)))
+    return here / "index.html"
+
+
+def test_the_page_scores_a_table_as_detect_does(here, chromium, onnxruntime_web, detector, exported):
     rows = torch.cat([table(0)[:50], table(1)[:50]])
     write_csv(here / "rows.csv", rows)
     assert rows.isnan().any()
-    assert run(["export", str(detector), "-o", "graphs", "--web", str(onnxruntime_web)]) == 0
     assert run(["detect", str(detector), "rows.csv", "-o", "scores.csv"]) == 0
     with (here / "scores.csv").open() as file:
         own = list(csv.DictReader(file))
-    opened = Opened(chromium, here / "graphs/index.html")
+    opened = Opened(chromium, with_page(exported, onnxruntime_web, here))
     assert opened.give(here / "rows.csv") == ""
     found = opened.figures()
-    np.testing.assert_allclose(
-        np.array(found["score"], float), [float(row["score"]) for row in own], rtol=1e-5, atol=1e-5
-    )
+    scores = [float(row["score"]) for row in own]
+    np.testing.assert_allclose(np.array(found["score"], float), scores, rtol=1e-5, atol=1e-5)
     # Rows of the calibration have p-values at which rounding decides.
     apart = np.abs(np.array(found["p-value"], float) - [float(row["p_value"]) for row in own])
     assert (apart > 1e-9).sum() <= 5
     assert apart.max() < 0.011
     assert sum(row["anomaly"] == "1" for row in own) == found["verdict"].count("anomaly") > 0
     # The form asks for the same.
-    fourth = rows[3]
-    for place, column in enumerate(TABLE.columns):
-        value = fourth[place].item()
+    for place, (column, value) in enumerate(zip(TABLE.columns, rows[3].tolist(), strict=True)):
         if column.categories:
             opened.page.select_option(f"#cell-{place}", "missing" if value != value else str(int(value)))
         else:
             opened.page.fill(f"#cell-{place}", "" if value != value else repr(value))
     opened.page.click("#form button")
     opened.settled()
+    assert len(opened.figures()["score"]) == 1
     assert float(opened.figures()["score"][0]) == pytest.approx(float(found["score"][3]), rel=1e-9)
     # What is wrong is said.
     (here / "other.csv").write_text("amount,visits,town\n1,2,Oslo\n")
@@ -242,16 +221,14 @@ def test_the_page_scores_a_table_as_detect_does(here, chromium, onnxruntime_web,
     opened.done()
 
 
-def test_the_page_reconstructs_images_as_the_model_does(here, chromium, onnxruntime_web):
-    changes = ("latent.size=2", "network=mlp", "network.width=8")
-    model = untrained(here / "m.safetensors", "variational", IMAGES, images(0), *changes)
+def test_the_page_reconstructs_images_as_the_model_does(here, chromium, onnxruntime_web, of_images):
+    model, folder = of_images
     given = images(1)[:100]
     np.save(here / "images.npy", given[:, 0].numpy())
     Image.fromarray(given[0, 0].numpy().astype(np.uint8)).save(here / "one.png")
     Image.fromarray(np.zeros((12, 13), np.uint8)).save(here / "wide.png")
     Image.fromarray(np.full((12, 12, 3), (0, 0, 1), np.uint8)).save(here / "blue.png")
-    assert run(["export", "m.safetensors", "-o", "graphs", "--web", str(onnxruntime_web)]) == 0
-    opened = Opened(chromium, here / "graphs/index.html")
+    opened = Opened(chromium, with_page(folder, onnxruntime_web, here))
     assert opened.give(here / "images.npy") == ""
     found = opened.figures()
     np.testing.assert_allclose(np.array(found["score"], float), bounds(model, given), rtol=1e-5, atol=1e-5)

@@ -17,9 +17,9 @@ function element(name, attributes = {}, ...children) {
 function told(value) {
   if (value === null || Number.isNaN(value)) return "–";
   if (typeof value !== "number") return value;
-  const shown = Number.isInteger(value) || !value ? String(value) : Math.abs(value) >= 1e6 || Math.abs(value) < 1e-3
-    ? value.toExponential(3) : String(Number(value.toPrecision(5)));
-  return element("data", { value: String(value) }, shown);
+  const far = Math.abs(value) >= 1e6 || Math.abs(value) < 1e-3;
+  const rounded = far ? value.toExponential(3) : String(Number(value.toPrecision(5)));
+  return element("data", { value: String(value) }, Number.isInteger(value) ? String(value) : rounded);
 }
 
 function field(column, place) {
@@ -52,8 +52,9 @@ function table(columns, lines, label) {
 }
 
 function picture(cells, shape, label) {
-  const [height, width, channels] = LAYOUT.sides(shape), low = MODEL.data.step ? MODEL.data.low : Math.min(...cells);
-  const high = MODEL.data.step ? MODEL.data.high : Math.max(...cells);
+  const [height, width, channels] = LAYOUT.sides(shape);
+  const [low, high] = MODEL.data.step ? [MODEL.data.low, MODEL.data.high]
+    : [cells.reduce((a, b) => Math.min(a, b)), cells.reduce((a, b) => Math.max(a, b))];
   const canvas = element("canvas", { width, height, role: "img", "aria-label": label });
   const image = new ImageData(width, height), colours = channels > 2;
   for (let y = 0; y < height; y++)
@@ -80,38 +81,47 @@ function pictures({ rows, made }) {
 
 // One row beside what the model makes of it, a column a line.
 function sideBySide({ rows, made }) {
-  const columns = MODEL.columns.length ? MODEL.columns : SHAPE.length ? Array.from({ length: SHAPE[0] }, (_, i) => ({ name: `${i + 1}`, categories: [] })) : [];
-  const named = (column, value) => column.categories[value] ?? (column.categories.length && !Number.isNaN(value) ? "another value" : value);
-  const lines = columns.slice(0, MOST_COLUMNS).map((column, place) => [column.name, named(column, rows.cells[place]), named(column, made[place])]);
-  return table([["column", ""], ["given", ""], ["reconstruction", ""]], lines, "The row, and its reconstruction");
+  const unnamed = () => Array.from(rows.cells, (_, place) => ({ name: `${place + 1}`, categories: [] }));
+  const columns = MODEL.columns.length ? MODEL.columns : unnamed();
+  const named = ({ categories }, value) =>
+    categories[value] ?? (categories.length && !Number.isNaN(value) ? "another value" : value);
+  const line = (column, place) => [column.name, named(column, rows.cells[place]), named(column, made[place])];
+  const lines = columns.slice(0, MOST_COLUMNS).map(line);
+  const beside = table([["column"], ["given"], ["reconstruction"]], lines, "The row, and its reconstruction");
+  if (columns.length <= MOST_COLUMNS) return [beside];
+  return [beside, element("p", {}, `The first ${MOST_COLUMNS} of ${columns.length} columns.`)];
 }
 
 function summary({ rows, columns }) {
   const verdicts = columns.find(({ name }) => name === "verdict")?.values;
   if (!verdicts) return element("p", {}, `${rows.count} ${rows.count === 1 ? "row" : "rows"}.`);
-  const [alarms, unknown] = ["anomaly", null].map((kind) => verdicts.filter((one) => one === kind).length);
-  const none = unknown ? ` ${unknown} without a score: a cell is missing that must not be, or is not finite.` : "";
-  if (rows.count > 1) return element("p", { class: "verdict" }, `Anomalies: ${alarms} of ${rows.count} rows.${none}`);
-  return element("p", { class: alarms ? "verdict alarm" : "verdict" }, unknown ? `No verdict.${none}` : alarms ? "Anomaly" : "No alarm");
+  const count = (kind) => verdicts.filter((one) => one === kind).length;
+  const alarms = count("anomaly"), unknown = count(null);
+  const why = unknown ? ` ${unknown} without a score: a cell is missing that must not be, or is not finite.` : "";
+  const one = unknown ? "No verdict." : alarms ? "Anomaly" : "No alarm";
+  const says = rows.count > 1 ? `Anomalies: ${alarms} of ${rows.count} rows.` : one;
+  return element("p", { class: alarms && rows.count === 1 ? "verdict alarm" : "verdict" }, says + why);
 }
 
 function downloaded({ rows, columns }) {
-  const lines = Array.from({ length: rows.count }, (_, place) => [place + 1, ...columns.map(({ values }) => values[place] ?? "")].join(","));
-  const text = [["row", ...columns.map(({ name }) => name)].join(","), ...lines, ""].join("\n");
-  const link = element("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: "scores.csv" }, "All figures as CSV");
-  return element("p", {}, link);
+  const line = (_, place) => [place + 1, ...columns.map(({ values }) => values[place] ?? "")].join(",");
+  const heads = ["row", ...columns.map(({ name }) => name)].join(",");
+  const file = new Blob([[heads, ...Array.from({ length: rows.count }, line), ""].join("\n")], { type: "text/csv" });
+  const link = { href: URL.createObjectURL(file), download: "scores.csv" };
+  return element("p", {}, element("a", link, "All figures as CSV"));
 }
 
 function show(found) {
   const { rows, columns } = found;
   const shown = Math.min(rows.count, MOST_LINES);
-  const lines = Array.from({ length: shown }, (_, place) => [String(place + 1), ...columns.map(({ values }) => values[place])]);
+  const heads = [["row"], ...columns.map(({ name, unit }) => [name, unit])];
+  const line = (_, place) => [String(place + 1), ...columns.map(({ values }) => values[place])];
   const parts = [summary(found)];
-  if (columns.length) parts.push(table([["row", ""], ...columns.map(({ name, unit }) => [name, unit])], lines, "Figures of each row"));
+  if (columns.length) parts.push(table(heads, Array.from({ length: shown }, line), "Figures of each row"));
   if (shown < rows.count) parts.push(element("p", {}, `The first ${shown} of ${rows.count} rows; the file has all.`));
   if (columns.length) parts.push(downloaded(found));
   if (IMAGES) parts.push(pictures(found));
-  else if (found.made && rows.count === 1) parts.push(sideBySide(found));
+  else if (found.made && rows.count === 1) parts.push(...sideBySide(found));
   at("answer").replaceChildren(...parts);
   at("says").scrollIntoView({ block: "nearest" });
 }
@@ -134,7 +144,8 @@ function ask(reading) {
 function listen() {
   at("form").addEventListener("submit", (event) => { event.preventDefault(); ask(fromForm); });
   at("paste").addEventListener("submit", (event) => { event.preventDefault(); ask(() => fromCsv(at("text").value)); });
-  at("file").addEventListener("change", ({ target }) => { if (target.files.length) ask(() => fromFile(target.files[0])); });
+  at("file").addEventListener("click", ({ target }) => { target.value = ""; });  // the same file may have changed
+  at("file").addEventListener("change", ({ target }) => target.files.length && ask(() => fromFile(target.files[0])));
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
@@ -147,7 +158,8 @@ async function open() {
   at("form").hidden = !MODEL.columns.length;
   at("paste").hidden = IMAGES;
   at("fields").append(...MODEL.columns.map(field));
-  at("example").textContent = MODEL.columns.length ? MODEL.columns.map(({ name }) => name).join(",") : `${sizeOf(MODEL.data.shape)} numbers a line`;
+  const names = MODEL.columns.map(({ name }) => name).join(",");
+  at("example").textContent = names || `${sizeOf(MODEL.data.shape)} numbers a line`;
   listen();
   try {
     await start();

@@ -1,9 +1,8 @@
-// Rows as the graphs take them: what example.py does, and arrays and images by hand. Every fault is an Error in one sentence.
+// Rows as the graphs take them: what example.py does, arrays and images. Every fault is an Error in one sentence.
 const MODEL = JSON.parse(document.getElementById("model").textContent);
 const GRAPH = MODEL.graphs.denoise ?? MODEL.graphs.score;
 const SHAPE = GRAPH.input.shape.slice(1);
 const IMAGES = MODEL.data.shape.length === 3;
-const FREE = SHAPE.some((side) => typeof side === "string");
 const NUMBER = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i;
 const ARRAYS = {
   "|b1": Uint8Array, "|u1": Uint8Array, "|i1": Int8Array, "<u2": Uint16Array, "<i2": Int16Array, "<u4": Uint32Array,
@@ -87,17 +86,21 @@ function fromNpy(bytes) {
   if (kind === undefined || sides === undefined) throw broken;
   const shape = sides.split(",").filter((side) => side.trim()).map(Number);
   if (!(kind in ARRAYS)) throw Error(`The array holds ${kind}; give plain numbers (np.float32, np.uint8 …).`);
-  if (header.includes("'fortran_order': True")) throw Error("The array is stored column by column; save a C-ordered copy.");
+  if (header.includes("'fortran_order': True"))
+    throw Error("The array is stored column by column; save a C-ordered copy.");
   const held = bytes.slice(begin);
   if (held.byteLength !== sizeOf(shape) * ARRAYS[kind].BYTES_PER_ELEMENT) throw broken;
   const rows = shape.length === SHAPE.length ? [1, ...shape] : shape;
-  if (!fits(rows.slice(1))) throw Error(`The array is ${shape.join(" × ")}; the model takes rows of ${SHAPE.join(" × ")}.`);
+  if (!fits(rows.slice(1)))
+    throw Error(`The array is ${shape.join(" × ")}; the model takes rows of ${SHAPE.join(" × ")}.`);
   if (!rows[0]) throw Error("The array holds no row.");
   return rowsOf(rows[0], rows.slice(1), Float64Array.from(new ARRAYS[kind](held), Number));
 }
 
+// Whether an example is of the model's shape; a side with a name is free.
 const fits = (shape) =>
-  shape.length === SHAPE.length && SHAPE.every((side, at) => (typeof side === "string" ? shape[at] > 0 : side === shape[at]));
+  shape.length === SHAPE.length &&
+  SHAPE.every((side, at) => (typeof side === "string" ? shape[at] > 0 : side === shape[at]));
 
 // Where an image keeps its height, its width and its channels.
 const LAYOUT = {
@@ -136,7 +139,8 @@ async function fromPicture(file) {
 // A browser reads 8 bits a channel: other values come as arrays.
 async function refuseDeep(file) {
   const { high, step } = MODEL.data;
-  if (step && high !== 255) throw Error(`The model's values go up to ${high}, those of an image file to 255; give an .npy array.`);
+  if (step && high !== 255)
+    throw Error(`The model's values go up to ${high}, those of an image file to 255; give an .npy array.`);
   const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
   if (head[1] === 0x50 && head[2] === 0x4e && head[3] === 0x47 && head[24] === 16)
     throw Error("The image has 16 bits a channel, of which a browser keeps 8; give an .npy array.");
