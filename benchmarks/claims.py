@@ -204,8 +204,10 @@ CLAIMS = (
     Claim(
         "report",
         "the report of the demo's model, opened without a network",
-        lambda f: f"{f['bytes'] / 1e6:.1f} MB, {sum(len(one['requests_besides_the_page']) for one in f['views'])} requests, "
-        f"{len(f['figures_that_differ'])} of {f['figures_compared']} figures differ from evaluate's",
+        lambda f: (
+            f"{f['bytes'] / 1e6:.1f} MB, {sum(len(one['requests_besides_the_page']) for one in f['views'])} requests, "
+            f"{len(f['figures_that_differ'])} of {f['figures_compared']} figures differ from evaluate's"
+        ),
     ),
     Claim("web", "exported graphs in a browser beside Python: largest difference of a score", _in_a_browser),
 )
