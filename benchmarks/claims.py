@@ -131,6 +131,12 @@ def _noisy_codes(f: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {mean(seen):.3f}" for name, seen in f["accuracy"]["salt and pepper 30 %"].items())
 
 
+def _opened(f: Mapping[str, Any]) -> str:
+    requests = sum(len(one["requests_besides_the_page"]) for one in f["views"])
+    differ = f"{len(f['figures_that_differ'])} of {f['figures_compared']} figures differ from those of evaluate"
+    return f"{f['bytes'] / 1e6:.1f} MB, {requests} requests, {differ}"
+
+
 def _in_a_browser(f: Mapping[str, Any]) -> str:
     return "; ".join(f"{what} {one['score']['largest_difference']:.0e} nats" for what, one in f.items())
 
@@ -204,10 +210,8 @@ CLAIMS = (
     Claim(
         "report",
         "the report of the demo's model, opened without a network",
-        lambda f: (
-            f"{f['bytes'] / 1e6:.1f} MB, {sum(len(one['requests_besides_the_page']) for one in f['views'])} requests, "
-            f"{len(f['figures_that_differ'])} of {f['figures_compared']} figures differ from evaluate's"
-        ),
+        _opened,
+    ),
     ),
     Claim("web", "exported graphs in a browser beside Python: largest difference of a score", _in_a_browser),
 )
