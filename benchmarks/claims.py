@@ -207,12 +207,7 @@ CLAIMS = (
         "two workers beside one process: largest relative difference of the loss over 200 steps",
         _workers,
     ),
-    Claim(
-        "report",
-        "the report of the demo's model, opened without a network",
-        _opened,
-    ),
-    ),
+    Claim("report", "the report of the demo's model, opened without a network", _opened),
     Claim("web", "exported graphs in a browser beside Python: largest difference of a score", _in_a_browser),
 )
 
