@@ -12,7 +12,7 @@ from narrows.model import Model, parameters_in
 from narrows.report.charts import Series, lines
 from narrows.report.content import Figure
 from narrows.report.markup import table, tag
-from narrows.report.subject import ModelSubject, counted
+from narrows.report.subject import ModelSubject, counted, first_line
 
 OBJECTIVE = "the objective, which is made small"
 DISTORTION = "distortion: -ln p(x given its code)"
@@ -25,7 +25,7 @@ def about_model(subject: ModelSubject) -> Iterator[Figure]:
     """Say what was chosen on each axis, and how training went."""
     fitted = subject.fitted
     parts = fitted.model.recipe.parts()
-    chosen = [(axis, part.kind, (type(part).__doc__ or "").split("\n")[0]) for axis, part in parts.items()]
+    chosen = [(axis, part.kind, first_line(part)) for axis, part in parts.items()]
     record = fitted.record
     yield Figure(
         table(("axis", "kind", "what it is"), chosen, "parts of the model"),
