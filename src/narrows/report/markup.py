@@ -70,10 +70,8 @@ def table(columns: Sequence[object], rows: Iterable[Sequence[object]], label: st
     sides = [_side([line[place] for line in lines]) for place in range(len(columns))]
     head = tag("tr", *(tag("th", one, scope="col", class_=side) for one, side in zip(columns, sides, strict=True)))
     body = (
-        tag(
-            "tr", tag("th", _cell(first), scope="row"), *(tag("td", _cell(cell), class_=_side([cell])) for cell in rest)
-        )
-        for first, *rest in lines
+        tag("tr", tag("th", _cell(one), scope="row"), *(tag("td", _cell(cell), class_=_side([cell])) for cell in rest))
+        for one, *rest in lines
     )
     heads = [tag("thead", head)] if any(columns) else []
     whole = tag("table", *heads, tag("tbody", *body), class_=None if heads else "facts")
