@@ -8,7 +8,7 @@ if they differ by at most 1e-5 + 1e-5 of the size of Python's. Counted are also 
     npm pack onnxruntime-web
     python benchmarks/web.py onnxruntime-web-1.30.0.tgz
 
-records the figures; with other ``--rows`` it prints and does not record.
+records the figures; with other ``--rows`` it prints and does not record. ``--preset`` is that of the detector.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ def table(path: Path, rows: int, seed: int) -> Path:
     return path
 
 
-def detector(context: Any, folder: Path, runtime: str, rows: int) -> dict[str, Any]:
+def detector(context: Any, folder: Path, runtime: str, rows: int, preset: str) -> dict[str, Any]:
     """Scores of a table."""
     training, given = table(folder / "training.csv", 2000, 0), table(folder / "rows.csv", rows, 1)
     model, made, scored = folder / "detector.safetensors", folder / "detector", folder / "scores.csv"
-    narrows("train", str(training), "--preset", "detector", "-o", str(model))
+    narrows("train", str(training), "--preset", preset, "-o", str(model))
     rate = ("--false-alarm-rate", str(RATE))
     narrows("export", str(model), str(given), "-o", str(made), "--web", runtime, *rate)
     narrows("detect", str(model), str(given), "-o", str(scored), *rate)
@@ -119,14 +119,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runtime", help="the npm package onnxruntime-web")
     parser.add_argument("--rows", type=int, default=ROWS, help="that are compared, at most 200")
+    parser.add_argument("--preset", default="detector", help="of the detector")
     options = parser.parse_args()
     began = time.perf_counter()
-    figures = {}
     with tempfile.TemporaryDirectory() as name, offline() as context:
-        for what, measure in (("detector of a table", detector), ("model of images", images)):
-            figures[what] = measure(context, Path(name), options.runtime, options.rows)
-            print(what, figures[what], flush=True)
+        given = (context, Path(name), options.runtime, options.rows)
+        figures = {"detector of a table": detector(*given, options.preset), "model of images": images(*given)}
         version = context.browser.version
+    print(figures, flush=True)
     if options.rows == ROWS:
         protocol = (
             f"chromium {version} without a network, {Path(options.runtime).name}, one thread; equal: within 1e-5 + "
