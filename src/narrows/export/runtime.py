@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Callable
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,9 @@ def read_runtime(path: Path) -> Runtime:
         If it is none, or of a version that is laid out otherwise.
     """
     try:
-        read = _from_archive(path) if path.is_file() else _from_folder(path)
-        script, program = read(SCRIPT).decode(), read(PROGRAM)
-    except (OSError, KeyError, tarfile.TarError, EOFError, UnicodeDecodeError) as error:
+        held = _from_archive(path) if path.is_file() else _from_folder(path)
+        script, program = held[SCRIPT].decode(), held[PROGRAM]
+    except (OSError, KeyError, tarfile.TarError, zlib.error, EOFError, UnicodeDecodeError) as error:
         said = f"does not hold {SCRIPT} and {PROGRAM}" if path.exists() else "is not there"
         raise InputError(f"{path} {said}, which a page needs of onnxruntime-web; {GET}") from error
     version, namespace = _VERSION.search(script), _NAMESPACE.search(script)
@@ -64,20 +64,20 @@ def read_runtime(path: Path) -> Runtime:
     return Runtime(f"{body}\nglobalThis.ort = {namespace[1]};\n", program, version[1])
 
 
-def _from_folder(folder: Path) -> Callable[[str], bytes]:
-    found = [folder / place for place in PLACES if (folder / place / SCRIPT).is_file()]
-    if not found:
-        raise FileNotFoundError(folder)
-    return lambda name: (found[0] / name).read_bytes()
+def _from_folder(folder: Path) -> dict[str, bytes]:
+    places = (folder / place for place in PLACES)
+    found = next((place for place in places if (place / SCRIPT).is_file()), folder)
+    return {name: (found / name).read_bytes() for name in (SCRIPT, PROGRAM)}
 
 
-def _from_archive(path: Path) -> Callable[[str], bytes]:
-    def read(name: str) -> bytes:
-        with tarfile.open(path) as archive:
-            member = archive.getmember(f"package/dist/{name}")
-            held = archive.extractfile(member) if member.size <= MOST_BYTES else None
-            if held is None:
-                raise KeyError(name)
-            return held.read()
-
-    return read
+def _from_archive(path: Path) -> dict[str, bytes]:
+    """Read both files on one way through the archive, which is large."""
+    held: dict[str, bytes] = {}
+    with tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            folder, _, name = member.name.rpartition("/")
+            if folder == "package/dist" and name in (SCRIPT, PROGRAM) and member.isfile() and member.size <= MOST_BYTES:
+                file = archive.extractfile(member)
+                assert file is not None  # it is a file
+                held[name] = file.read()
+    return held
