@@ -69,10 +69,7 @@ def table(columns: Sequence[object], rows: Iterable[Sequence[object]], label: st
     lines = list(rows)
     sides = [_side([line[place] for line in lines]) for place in range(len(columns))]
     head = tag("tr", *(tag("th", one, scope="col", class_=side) for one, side in zip(columns, sides, strict=True)))
-    body = (
-        tag("tr", tag("th", _cell(one), scope="row"), *(tag("td", _cell(cell), class_=_side([cell])) for cell in rest))
-        for one, *rest in lines
-    )
+    body = (tag("tr", tag("th", _cell(one), scope="row"), *map(_held, rest, sides[1:])) for one, *rest in lines)
     heads = [tag("thead", head)] if any(columns) else []
     whole = tag("table", *heads, tag("tbody", *body), class_=None if heads else "facts")
     return tag("div", whole, class_="wide", role="region", aria_label=label, tabindex="0")
@@ -91,6 +88,11 @@ def _bar(share: float) -> Html:
 
 def _cell(cell: Any) -> Html:
     return cell if isinstance(cell, Html) else figure_of(cell)
+
+
+def _held(cell: object, side: str | None) -> Html:
+    """A cell below the first one: of no figure a dash, where the figures of its column stand."""
+    return tag("td", _cell(cell), class_=side if cell is None else _side([cell]))
 
 
 def _side(cells: Sequence[object]) -> str | None:
