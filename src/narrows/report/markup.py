@@ -96,7 +96,7 @@ def _held(cell: object, side: str | None) -> Html:
 
 
 def _side(cells: Sequence[object]) -> str | None:
-    """Numbers stand at the right, and so does what stands above nothing else."""
+    """Numbers stand at the right, and so does the head of a column that holds nothing else."""
     held = [cell for cell in cells if cell is not None]
     number = all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in held)
     return "number" if held and number else None
