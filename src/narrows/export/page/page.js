@@ -76,7 +76,8 @@ function pictures({ rows, made }) {
     if (made) one.push(picture(cellsAt(made, rows.shape, place), rows.shape, `${place + 1}: ${name}`));
     pairs.push(element("div", { class: "pair" }, ...one));
   }
-  return element("div", { class: "pictures" }, ...pairs);
+  const more = shown < rows.count ? [element("p", { class: "help" }, `The first ${shown} of ${rows.count} images.`)] : [];
+  return [element("div", { class: "pictures" }, ...pairs), ...more];
 }
 
 // One row beside what the model makes of it, a column a line.
@@ -120,7 +121,8 @@ function show(found) {
   if (columns.length) parts.push(table(heads, Array.from({ length: shown }, line), "Figures of each row"));
   if (shown < rows.count) parts.push(element("p", {}, `The first ${shown} of ${rows.count} rows; the file has all.`));
   if (columns.length) parts.push(downloaded(found));
-  if (IMAGES) parts.push(pictures(found));
+  if (MODEL.graphs.score) parts.push(element("p", { class: "help" }, `Score: ${MODEL.graphs.score.output.meaning}.`));
+  if (IMAGES) parts.push(...pictures(found));
   else if (found.made && rows.count === 1) parts.push(...sideBySide(found));
   at("answer").replaceChildren(...parts);
   at("says").scrollIntoView({ block: "nearest" });
