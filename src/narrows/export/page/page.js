@@ -76,8 +76,9 @@ function pictures({ rows, made }) {
     if (made) one.push(picture(cellsAt(made, rows.shape, place), rows.shape, `${place + 1}: ${name}`));
     pairs.push(element("div", { class: "pair" }, ...one));
   }
-  const more = shown < rows.count ? [element("p", { class: "help" }, `The first ${shown} of ${rows.count} images.`)] : [];
-  return [element("div", { class: "pictures" }, ...pairs), ...more];
+  const drawn = element("div", { class: "pictures" }, ...pairs);
+  if (shown === rows.count) return [drawn];
+  return [drawn, element("p", { class: "help" }, `The first ${shown} of ${rows.count} images.`)];
 }
 
 // One row beside what the model makes of it, a column a line.
