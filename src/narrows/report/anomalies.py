@@ -100,7 +100,7 @@ def top_anomalies(subject: DetectorSubject) -> Iterator[Figure]:
             f"row {int(place)}",
             float(subject.scores[place]),
             float(p[i]),
-            reasons[i],
+            tag("div", reasons[i], class_="words"),
             _shares(subject, raw[i], shares[i]),
         )
         for i, place in enumerate(places)
