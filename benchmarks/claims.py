@@ -19,6 +19,7 @@ from record import RESULTS, ROOT
 PAGE = ROOT / "docs" / "benchmarks.md"
 # Parts of other scripts, and what writes documents.
 NO_BENCHMARKS = (
+    "browsing",
     "chapters",
     "claims",
     "cut_fashion_sample",
@@ -130,6 +131,16 @@ def _noisy_codes(f: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {mean(seen):.3f}" for name, seen in f["accuracy"]["salt and pepper 30 %"].items())
 
 
+def _opened(f: Mapping[str, Any]) -> str:
+    requests = sum(len(one["requests_besides_the_page"]) for one in f["views"])
+    differ = f"{len(f['figures_that_differ'])} of {f['figures_compared']} figures differ from those of evaluate"
+    return f"{f['bytes'] / 1e6:.1f} MB, {requests} requests, {differ}"
+
+
+def _in_a_browser(f: Mapping[str, Any]) -> str:
+    return "; ".join(f"{what} {one['score']['largest_difference']:.0e} nats" for what, one in f.items())
+
+
 _FRESH = "tests {test_seconds:.0f} s, demo {demo[seconds]:.0f} s, `narrows --help` {help_seconds_median:.2f} s"
 _SPEED = "{batch_100[ratio_to_pythae]:.2f} times pythae (batch 100), {batch_512[ratio_to_pythae]:.2f} times (batch 512)"
 _DESCENTS = (
@@ -196,6 +207,8 @@ CLAIMS = (
         "two workers beside one process: largest relative difference of the loss over 200 steps",
         _workers,
     ),
+    Claim("report", "the report of the demo's model, opened without a network", _opened),
+    Claim("web", "exported graphs in a browser beside Python: largest difference of a score", _in_a_browser),
 )
 
 

@@ -4,9 +4,11 @@ import base64
 import html
 import io
 import json
+import math
 import re
 import shlex
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,14 +21,17 @@ from narrows.apps.reading import Reading
 from narrows.cli import run
 from narrows.evaluate import errors
 from narrows.evaluate.reconstruction import row_errors
+from narrows.parts import make
 from narrows.persist import holds
 from narrows.report.charts import Range
 from narrows.report.markup import escaped, table, tag
+from narrows.report.training import learning_curves
 from narrows.tensors import tensor_of
 
 VOID = {"img", "meta"}
 HOSTILE = '<script>alert("1")</script>'
 FAST = "detector-without-network"
+LATENTS = ((True, "gaussian"), (False, "l1"), (False, "point"))
 
 
 class Page(HTMLParser):
@@ -136,6 +141,34 @@ def test_an_old_file_is_reported_and_a_file_without_a_curve_says_so(models, here
     text, _ = reported("bare.safetensors", "digits:test", "--rows", 30)
     assert "learning" not in titles(text)
     assert "bare.safetensors holds no figures of its training" in text
+
+
+def epochs(*terms):
+    """A training record of epochs with these terms, on training rows and, but for the first, on held-out rows."""
+    figures = [dict(zip(("nats", "distortion", "rate"), each, strict=True)) for each in terms]
+    history = [{"epoch": i + 1, "training": one, "validation": one if i else None} for i, one in enumerate(figures)]
+    return {"history": history, "data": {"rows": 50, "held_out": 10}}
+
+
+def drawn(kind, latent, record):
+    """The charts of learning curves by their titles: the numbers of points of their lines."""
+    model = SimpleNamespace(latent=latent, objective=make("objective", kind))
+    fitted = SimpleNamespace(model=model, record=record)
+    subject = SimpleNamespace(name="m", own_command="narrows report m d", fitted=fitted)
+    (figure,) = learning_curves(subject)
+    charts = re.findall(r"<svg.*?<title>(.*?): nats a row by epoch</title>(.*?)</svg>", figure.body)
+    return {title: [len(p.split()) for p in re.findall(r'points="([^"]*)"', chart)] for title, chart in charts}
+
+
+def test_every_term_of_the_objective_has_a_curve_and_none_that_is_nothing():
+    random, sparse, plain = (SimpleNamespace(random=is_random, kind=kind) for is_random, kind in LATENTS)
+    whole = epochs((9.0, 6.0, 3.0), (8.0 + 1e-6, 6.0, 2.0), (7.0, 6.0, 1.0))
+    both, two = [3, 2], ["the objective, which is made small", "distortion: -ln p(x given its code)"]
+    assert drawn("elbo", random, whole) == dict.fromkeys([*two, "rate: KL(q || p)"], both)
+    assert drawn("elbo", sparse, whole) == dict.fromkeys([*two, "price of the code, l1"], both)
+    assert drawn("elbo", plain, epochs((6.0, 6.0, 0.0), (5.0, 5.0, 0.0))) == {title: [2, 1] for title in two}
+    apart = drawn("neighbours", plain, epochs((9.0, 6.0, 0.0), (8.0, 6.0, 0.0), (math.nan, 6.0, 0.0)))
+    assert apart == {title: [2, 1] for title in (*two, "price of neighbours taken apart")}
 
 
 def test_the_rows_shown_are_the_best_the_middle_and_the_worst(models, reported):

@@ -17,12 +17,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
+from small import ENDS, IMAGES, TABLE, images, table, untrained, write_csv
 
 import narrows.export
 from narrows.cli import run
-from narrows.data.schema import Column, Schema, mixed_schema
-from narrows.detection.files import save_detector
-from narrows.detection.fit import fit_detector
+from narrows.data.schema import Schema
 from narrows.errors import InputError
 from narrows.export import FORMATS, export_graphs
 from narrows.export import decompositions as told
@@ -31,44 +30,8 @@ from narrows.export.of_models import Encoder
 from narrows.export.rows import drawn_rows
 from narrows.export.tracing import UNTRACED
 from narrows.inference import bounds, codes, decoded, in_float64, reconstructed
-from narrows.model import Model
-from narrows.persist import Fitted, load, save
-from narrows.presets import choose
+from narrows.persist import load
 from narrows.restore import restored
-
-TABLE = mixed_schema(
-    (
-        Column("amount", "numeric"),
-        Column("visits", "count"),
-        Column("town", "category", ("Rome", "Oslo", "Lima")),
-        Column("member", "binary", ("no", "yes")),
-    )
-)
-IMAGES = Schema((1, 12, 12), 0.0, 255.0, 1.0, "hw")
-ENDS = torch.tensor([20.0, 0.0, 0.0, 0.0]), torch.tensor([80.0, 9.0, 2.0, 1.0])
-
-
-def table(seed: int) -> torch.Tensor:
-    return drawn_rows(TABLE, *ENDS, seed)
-
-
-def images(seed: int) -> torch.Tensor:
-    return drawn_rows(IMAGES, torch.tensor(0.0), torch.tensor(255.0), seed)
-
-
-def untrained(path: Path, preset: str, schema: Schema, rows: torch.Tensor, *changes: str) -> Model:
-    model = Model(choose(preset, schema, changes), schema)
-    model.adapt(rows)
-    save(Fitted(model.eval(), preset), path)
-    return model
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory) -> Path:
-    """A small autoencoder of a table."""
-    path = tmp_path_factory.mktemp("plain") / "m.safetensors"
-    untrained(path, "autoencoder", TABLE, table(0), "latent.size=2", "network.width=8")
-    return path
 
 
 def close(made: np.ndarray, own: torch.Tensor) -> None:
@@ -91,11 +54,9 @@ class Folder:
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_graphs_of_a_model_give_its_figures(tmp_path):
-    path = tmp_path / "m.safetensors"
-    model = untrained(path, "variational", IMAGES, images(0), "latent.size=2", "network=mlp", "network.width=8")
-    export_graphs(path, tmp_path / "graphs")
-    graph = Folder(tmp_path / "graphs")
+def test_the_graphs_of_a_model_give_its_figures(of_images):
+    model, folder = of_images
+    graph = Folder(folder)
     assert list(graph.said["graphs"]) == ["encoder", "decoder", "reconstruction", "score"]
     fresh = images(1)[:50]
     given = IMAGES.to_user(fresh.numpy())
@@ -134,31 +95,12 @@ def test_a_program_of_torch_is_written_without_a_pickle(tmp_path, plain):
 # --- detectors -------------------------------------------------------------------------------------------------------
 
 
-def write_csv(path: Path, rows: torch.Tensor) -> None:
-    with path.open("w", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(column.name for column in TABLE.columns)
-        for row in rows.tolist():
-            names = [[*column.categories, "none of them"] for column in TABLE.columns]
-            cells = (n[int(x)] if len(n) > 1 and x == x else x for x, n in zip(row, names, strict=True))
-            lines.writerow("" if cell != cell else cell for cell in cells)
-
-
-@pytest.fixture(scope="session")
-def detector(tmp_path_factory) -> Path:
-    """A detector of a table."""
-    path = tmp_path_factory.mktemp("detector") / "d.safetensors"
-    save_detector(fit_detector(table(0).numpy(), TABLE, "detector-without-network", seed=0), path)
-    return path
-
-
-def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detector):
+def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detector, exported):
     monkeypatch.chdir(tmp_path)
     shutil.copy(detector, "d.safetensors")
     write_csv(tmp_path / "rows.csv", torch.cat([table(0)[:500], table(1)[:500]]))  # half of them are known
-    assert run(["export", "d.safetensors", "-o", "graphs"]) == 0
     assert run(["detect", "d.safetensors", "rows.csv", "-o", "scores.csv"]) == 0
-    line = [sys.executable, "-I", "graphs/example.py", "rows.csv", "score", "out.npy"]
+    line = [sys.executable, "-I", str(exported / "example.py"), "rows.csv", "score", "out.npy"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with (tmp_path / "scores.csv").open() as file:
@@ -168,7 +110,7 @@ def test_the_example_scores_a_file_as_detect_does(tmp_path, monkeypatch, detecto
     apart = np.abs(made - own) > 1e-5 + 1e-5 * np.abs(own)
     assert apart.sum() <= 3
     np.testing.assert_allclose(made, own, rtol=1e-2)
-    said = json.loads(Path("graphs/model.json").read_text())
+    said = json.loads((exported / "model.json").read_text())
     marked = np.array([row["anomaly"] == "1" for row in rows])
     # The threshold is the score of a calibration row, which is among these rows: rounding decides on which side it is.
     clear = np.abs(own - said["alarm"]["threshold"]) > 1e-4

@@ -82,6 +82,7 @@ def export(
     data: str | None = None,
     codec: bool = False,
     form: Literal["onnx", "torch"] = "onnx",
+    web: Path | None = None,
     false_alarm_rate: float = 0.01,
     seed: int = 0,
     reading: Reading = Reading(),  # noqa: B008  frozen
@@ -101,6 +102,9 @@ def export(
         Write instead the small file that is all that decompress needs of a model that compresses.
     form : {"onnx", "torch"}
         ONNX graphs, or torch.export's .pt2 files.
+    web : Path, optional
+        The npm package onnxruntime-web, as npm pack onnxruntime-web gets it (.tgz), or a folder that holds it. With it
+        the folder gets index.html, one page that runs the graphs in a browser and fetches nothing.
     false_alarm_rate : float
         Of a detector: share of normal rows that may be above the threshold in model.json.
     seed : int
@@ -109,17 +113,22 @@ def export(
         How to read the data.
     """
     if codec:
-        return _codec(model, output, data)
+        return _codec(model, output, data, web)
     check_seed(seed)
+    if web is not None and form != "onnx":
+        raise InputError(f"a page runs ONNX graphs, and --format is {form}; leave --format or --web out")
 
-    from narrows.export import export_graphs
+    from narrows.export import export_graphs, read_runtime
 
+    runtime = None if web is None else read_runtime(web)
     rows = None if data is None else _rows(model, data, reading)
-    made = export_graphs(model, output, form, rows, false_alarm_rate=false_alarm_rate, seed=seed)
+    made = export_graphs(model, output, form, rows, false_alarm_rate=false_alarm_rate, seed=seed, runtime=runtime)
     return ExportedGraphs(str(output), sorted(path.name for path in output.iterdir()), made)
 
 
-def _codec(model: Path, output: Path, data: str | None) -> ExportedCodec:
+def _codec(model: Path, output: Path, data: str | None, web: Path | None) -> ExportedCodec:
+    if web is not None:
+        raise InputError("a page runs graphs, and --codec writes none; leave --codec or --web out")
     if data is not None:
         raise InputError(f"{data} was given to compare graphs on, and --codec writes none; leave one of them out")
     check_target(output, inputs=[model])

@@ -76,10 +76,13 @@ class Objective(Part, axis="objective"):
         Codes drawn for each example in training.
     weighs : bool
         Whether it is minus the log of the mean importance weight, the cost of a draw being minus the log of its own.
+    besides : str
+        What it holds besides distortion and rate, in words.
     """
 
     samples: int = 1
     weighs: ClassVar[bool] = False
+    besides: ClassVar[str] = "what else the objective holds"
 
     def adapt(self, rows: int) -> None:
         """Take the number of training rows."""

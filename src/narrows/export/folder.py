@@ -21,8 +21,10 @@ from narrows.export.agreement import Agreement, agreement
 from narrows.export.formats import FORMATS
 from narrows.export.graphs import Graph, Port
 from narrows.export.rows import drawn_rows, rows_compared
+from narrows.export.runtime import Runtime
 from narrows.export.source import Source, open_source, plain_tensor
 from narrows.export.tracing import UNTRACED
+from narrows.export.web import PAGE, page
 
 FORMAT = 1
 DESCRIPTION = "model.json"
@@ -72,6 +74,7 @@ def export_graphs(
     *,
     false_alarm_rate: float = 0.01,
     seed: int = 0,
+    runtime: Runtime | None = None,
 ) -> list[Exported]:
     """Write the graphs of a model file, each compared with the package; the folder appears whole or not at all.
 
@@ -89,6 +92,8 @@ def export_graphs(
         Of a detector: by which ``model.json`` states the threshold.
     seed : int
         Of the rows drawn.
+    runtime : Runtime, optional
+        Of ONNX graphs: with it, the folder gets a page that runs them in a browser, too.
 
     Raises
     ------
@@ -101,11 +106,13 @@ def export_graphs(
     with writing_folder(folder) as beside:
         graphs = source.graphs(some[: rows_compared(source.schema)])
         made = [_written(graph, form, beside, source.preset) for graph in graphs]
-        described = json.dumps(description(source, made, form, path), indent=1, allow_nan=False)
-        (beside / DESCRIPTION).write_text(described + "\n", encoding="utf-8")
+        said = description(source, made, form, path)
+        (beside / DESCRIPTION).write_text(json.dumps(said, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if FORMATS[form].example:
             text = importlib.resources.files("narrows.export").joinpath(FORMATS[form].example).read_text("utf-8")
             (beside / FORMATS[form].example).write_text(text, encoding="utf-8")
+        if runtime is not None:
+            (beside / PAGE).write_text(page(said, beside, runtime), encoding="utf-8", newline="\n")
     return made
 
 

@@ -34,12 +34,15 @@ class Alarm:
         Held-out rows that the rate rests on.
     promised : bool
         Whether fresh normal rows keep the rate: not where the detector learnt from rows that may hold anomalies.
+    calibration : tuple of float
+        Scores of the held-out rows, sorted upwards, from which p-values are: (1 + those not below a score) / (1 + all).
     """
 
     threshold: float
     false_alarm_rate: float
     calibration_rows: int
     promised: bool
+    calibration: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def _detector(path: Path, rate: float) -> Source:
     low, high = (torch.tensor(end) for end in (fitted.schema.low, fitted.schema.high))
     if fitted.schema.columns is not None:
         low, high = fitted.typical.low, fitted.typical.high
-    alarm = Alarm(calibration.threshold(held_out, rate), rate, len(held_out), not fitted.contaminated)
+    scores = tuple(held_out.tolist())
+    alarm = Alarm(calibration.threshold(held_out, rate), rate, len(scores), not fitted.contaminated, scores)
     return Source(
         "detector",
         fitted.preset,

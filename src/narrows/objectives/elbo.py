@@ -42,6 +42,8 @@ class Elbo(Objective, kind="elbo"):
         The KL in closed form where one is known, or the share of each draw even there.
     """
 
+    besides = "what beta and free nats add to the rate"
+
     def __init__(
         self,
         beta: float = 1.0,

@@ -40,6 +40,8 @@ class Constrained(Objective, kind="constrained"):
         Codes drawn for each example.
     """
 
+    besides = "price of the bound, in place of what it bounds"
+
     multiplier: Tensor
     excess: Tensor
 

@@ -43,6 +43,8 @@ class Neighbours(Objective, kind="neighbours"):
         Codes drawn for each example.
     """
 
+    besides = "price of neighbours taken apart"
+
     def __init__(self, weight: float = 2.0, perplexity: float = 5.0, samples: int = 1) -> None:
         super().__init__()
         at_least("objective.weight", weight, 0)

@@ -53,6 +53,8 @@ class TotalCorrelation(Objective, kind="total-correlation"):
         Codes drawn for each example.
     """
 
+    besides = "price of the total correlation"
+
     rows: Tensor
 
     def __init__(self, beta: float = 4.0, samples: int = 1) -> None:

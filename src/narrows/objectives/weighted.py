@@ -20,6 +20,8 @@ class _Weighted(Objective):
     that lets codes tell something before they are charged for it.
     """
 
+    besides = "what weighing the draws takes off"
+
     def __init__(self, samples: int, warm_up: float) -> None:
         super().__init__()
         at_least("objective.samples", samples, 1)

@@ -17,7 +17,7 @@ from narrows.report.charts import histogram
 from narrows.report.content import Figure
 from narrows.report.images import picture, row_of, shown
 from narrows.report.markup import Html, bars, joined, table, tag
-from narrows.report.subject import DetectorSubject, counted
+from narrows.report.subject import DetectorSubject, counted, first_line
 
 RATES = (0.1, 0.05, 0.01, 0.001)
 TOP = 10
@@ -28,7 +28,7 @@ FAR = 0.999  # quantile of the scores where the chart ends
 def about_detector(subject: DetectorSubject) -> Iterator[Figure]:
     """Say what the detector looks at, and how it was fitted."""
     fitted = subject.fitted
-    views = [(view["kind"], (type(part).__doc__ or "").split("\n")[0]) for view, part in _views(subject)]
+    views = [(view["kind"], first_line(part)) for view, part in _views(subject)]
     body = table(("view", "what it asks"), views, "views of the detector")
     says = f"What preset {fitted.preset} looks at; the score of a row is the sum of -ln P(as high) over the views."
     yield Figure(body, says, "none", counted(len(views), "view"), subject.own_command)
@@ -100,7 +100,7 @@ def top_anomalies(subject: DetectorSubject) -> Iterator[Figure]:
             f"row {int(place)}",
             float(subject.scores[place]),
             float(p[i]),
-            reasons[i],
+            tag("div", reasons[i], class_="words"),
             _shares(subject, raw[i], shares[i]),
         )
         for i, place in enumerate(places)

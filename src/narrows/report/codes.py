@@ -53,7 +53,7 @@ def kl_by_unit(subject: ModelSubject) -> Iterator[Figure]:
     if nats is None:
         raise InputError(
             f"the divergence of latent {subject.fitted.model.latent.kind} and its prior does not split over units; "
-            f"that of preset variational does"
+            f"that of latent=gaussian with latent.prior=standard does"
         )
     order = sorted(range(len(nats)), key=lambda unit: -nats[unit])[:MOST_BARS]
     body = bars(("unit", "nats"), [(f"z{unit}", nats[unit]) for unit in order], "KL of each unit")

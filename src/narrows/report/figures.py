@@ -11,7 +11,13 @@ from narrows.report.content import Figure
 from narrows.report.markup import bars, table
 from narrows.report.subject import ModelSubject
 
-UNITS = {"_nats": "nats a row", "_bits_per_dim": "bits a cell", "bits_per_dim": "bits a cell"}
+# By the ends of names; the first that fits.
+UNITS = {
+    "_nats": "nats a row",
+    "_standard_error": "nats a row",
+    "_draws_error": "nats a row",
+    "bits_per_dim": "bits a cell",
+}
 
 
 def all_figures(subject: ModelSubject) -> Iterator[Figure]:
@@ -28,9 +34,8 @@ def all_figures(subject: ModelSubject) -> Iterator[Figure]:
 
 
 def _unit(name: str, found: Evaluation) -> str:
-    if name.endswith("_error") and "standard" not in name:
-        return f"squared error a cell, in {found.error_unit}"
-    return next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
+    squared = f"squared error a cell, in {found.error_unit}"
+    return next((unit for end, unit in (UNITS | {"_error": squared}).items() if name.endswith(end)), "")
 
 
 def beside_pca(subject: ModelSubject) -> Iterator[Figure]:

@@ -62,13 +62,16 @@ def figure_of(value: object) -> Html:
 
 
 def table(columns: Sequence[object], rows: Iterable[Sequence[object]], label: str) -> Html:
-    """Lay rows out, the first cell of each being its head; a wide table scrolls by itself, by keys too."""
-    head = tag("tr", *(tag("th", column, scope="col") for column in columns))
-    body = (
-        tag("tr", tag("th", _cell(first), scope="row"), *(tag("td", _cell(cell), class_=_side(cell)) for cell in rest))
-        for first, *rest in rows
-    )
-    whole = tag("table", tag("thead", head), tag("tbody", *body))
+    """Lay rows out, the first cell of each being its head; a wide table scrolls by itself, by keys too.
+
+    Columns without names need no line of heads: such a table says facts, each of its own kind.
+    """
+    lines = list(rows)
+    sides = [_side([line[place] for line in lines]) for place in range(len(columns))]
+    head = tag("tr", *(tag("th", one, scope="col", class_=side) for one, side in zip(columns, sides, strict=True)))
+    body = (tag("tr", tag("th", _cell(one), scope="row"), *map(_held, rest, sides[1:])) for one, *rest in lines)
+    heads = [tag("thead", head)] if any(columns) else []
+    whole = tag("table", *heads, tag("tbody", *body), class_=None if heads else "facts")
     return tag("div", whole, class_="wide", role="region", aria_label=label, tabindex="0")
 
 
@@ -87,7 +90,13 @@ def _cell(cell: Any) -> Html:
     return cell if isinstance(cell, Html) else figure_of(cell)
 
 
-def _side(cell: object) -> str | None:
-    """Numbers stand at the right."""
-    number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
-    return "number" if number else None
+def _held(cell: object, side: str | None) -> Html:
+    """A cell below the first one: of no figure a dash, where the figures of its column stand."""
+    return tag("td", _cell(cell), class_=side if cell is None else _side([cell]))
+
+
+def _side(cells: Sequence[object]) -> str | None:
+    """Numbers stand at the right, and so does the head of a column that holds nothing else."""
+    held = [cell for cell in cells if cell is not None]
+    number = all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in held)
+    return "number" if held and number else None

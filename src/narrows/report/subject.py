@@ -214,3 +214,8 @@ class DetectorSubject(_Subject):
 def counted(n: int, what: str = "row") -> str:
     """Say how many there are: ``1 row``, ``1,000 rows``."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def first_line(part: object) -> str:
+    """What a part is: the first line of its docstring, without marks of code."""
+    return (type(part).__doc__ or "").split("\n")[0].replace("``", "")
