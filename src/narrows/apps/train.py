@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from narrows.apps.detect import TrainedDetector, train_detector
 from narrows.apps.reading import Reading
+from narrows.apps.training_detectors import TrainedDetector, train_detector
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
 from narrows.errors import InputError
