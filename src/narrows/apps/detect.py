@@ -132,9 +132,7 @@ def detect(
 
 def _detect_shards(work: Detecting, data: str, output: Path, sharding: Sharding) -> DetectedShards:
     if work.discoveries:
-        raise InputError(
-            "--discoveries holds for all rows together, and shards are worked on one by one; leave it out"
-        )
+        raise InputError("--discoveries holds for all rows together, and shards are worked on one by one; leave it out")
     at_work = work.open()
     assert at_work.limit is not None
     found, sums = each_shard(work, at_work, data, output, as_table, sharding)

@@ -23,6 +23,7 @@ Made = Mapping[str, int]  # figures of a shard, which add up over shards
 Opened = Callable[[str, Path], Made]
 
 RETRIES = 3  # of a shard whose worker was lost
+STARTS = 3  # Ray gives processes of its own 15 seconds to start, which a busy machine may not
 STORE_BYTES = 2**27  # names and figures are all that workers are sent
 
 
@@ -152,28 +153,37 @@ def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
     """Join a cluster, or start one on this machine for as long as the block lasts; give the number of its cores."""
     import ray
 
-    address = address or os.environ.get("RAY_ADDRESS")
     own = not ray.is_initialized()
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if own and address:
-            ray.init(address=address, **quiet)
-        elif own:
-            ray.init(
-                num_cpus=workers or _cores(),
-                include_dashboard=False,
-                object_store_memory=STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                **quiet,
-            )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"Ray did not start or was not found ({brief(error)}); see --engine-address") from error
+    if own:
+        _join(workers, address or os.environ.get("RAY_ADDRESS"))
     try:
         _silence()
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         if own:
             ray.shutdown()
+
+
+def _join(workers: int | None, address: str | None) -> None:
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    here = {"num_cpus": workers or _cores(), "object_store_memory": STORE_BYTES, "_node_ip_address": "127.0.0.1"}
+    where = {"address": address} if address else {"include_dashboard": False, **here}
+    for attempts_left in reversed(range(1 if address else STARTS)):
+        try:
+            ray.init(**where, **quiet)
+            return
+        except Exception as error:  # Ray raises no narrower one where a process of its own did not start
+            ray.shutdown()
+            if not attempts_left:
+                raise InputError(f"Ray {_trouble(address)} ({brief(error)})") from error
+
+
+def _trouble(address: str | None) -> str:
+    if address:
+        return f"has no cluster at {address}; start it, give another --engine-address, or leave out RAY_ADDRESS"
+    return "did not start on this machine; free memory and cores, or take --engine local"
 
 
 def _silence() -> None:

@@ -129,7 +129,7 @@ def write_columns(
 
 
 def write_sparse(rows: np.ndarray, codes: np.ndarray, values: np.ndarray, shape: tuple[int, int], path: Path) -> None:
-    """Write the cells of a matrix that are not 0: a table of row, code and value, or .npz for `scipy.sparse.load_npz`.
+    """Write the cells of a matrix that are not 0 as .npz, for `scipy.sparse.load_npz`.
 
     Parameters
     ----------
@@ -138,19 +138,12 @@ def write_sparse(rows: np.ndarray, codes: np.ndarray, values: np.ndarray, shape:
     shape : tuple of int
         Of the matrix.
     path : Path
-        Its suffix chooses the format.
+        The file.
     """
-    suffix = check_suffix(path, (".npz", *TABLE_WRITERS))
-    if suffix == ".npz":
-        from scipy import sparse
+    from scipy import sparse
 
-        matrix = sparse.csr_array((values, (rows, codes)), shape=shape)
-        with writing(path) as beside:
-            sparse.save_npz(beside, matrix)
-        return
-    import pyarrow as pa
-
-    TABLE_WRITERS[suffix](pa.table({"row": rows, "code": codes, "value": values}), path)
+    with writing(path) as beside:
+        sparse.save_npz(beside, sparse.csr_array((values, (rows, codes)), shape=shape))
 
 
 def write_table(values: np.ndarray, schema: Schema, path: Path, extra: Mapping[str, np.ndarray] | None = None) -> None:
