@@ -196,6 +196,11 @@ CLAIMS = (
         "two workers beside one process: largest relative difference of the loss over 200 steps",
         _workers,
     ),
+    Claim(
+        "ray_shards",
+        "shards under Ray, a worker killed: rows missing, rows twice, seconds",
+        "{compared[rows_missing]}, {compared[rows_twice]} of {compared[rows]:,}; {ray[seconds]} s, alone {seconds_alone} s",
+    ),
 )
 
 

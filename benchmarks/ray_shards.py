@@ -40,6 +40,7 @@ GROUP = 2**16  # rows of a row group
 TRAINING = 100_000
 PRESET = "detector-fast"
 TOLERANCE = 1e-6
+FAULTS = ("rows_", "outputs_", "shards_", "verdicts_", "reasons_")
 COLUMNS = ("seconds", "bytes_out", "bytes_in", "packets_out", "packets_in", "rate", "gap", "errors", "share", "port")
 
 
@@ -144,10 +145,8 @@ def compared(shards: Path, alone: Path, under_ray: Path) -> dict[str, Any]:
         worst[scores[0] == scores[1]] = 0.0
         figures["largest_relative_difference"] = max(figures["largest_relative_difference"], float(worst.max()))
         figures["verdicts_that_differ"] += int((one["anomaly"].to_numpy() != other["anomaly"].to_numpy()).sum())
-        figures["reasons_that_differ"] += sum(
-            first != second
-            for first, second in zip(one["reason"].to_pylist(), other["reason"].to_pylist(), strict=True)
-        )
+        reasons = zip(one["reason"].to_pylist(), other["reason"].to_pylist(), strict=True)
+        figures["reasons_that_differ"] += sum(first != second for first, second in reasons)
     return figures
 
 
@@ -201,7 +200,11 @@ def main() -> None:
         record("ray_shards", figures, seconds=time.perf_counter() - began, protocol=protocol)
     for name in ("compared", "compared_again"):
         found = figures[name]
-        bad = [key for key in found if key.startswith(("rows_", "outputs_", "shards_", "verdicts_")) and found[key]]
+        bad = [
+            key
+            for key in found
+            if key.startswith(("rows_", "outputs_", "shards_", "verdicts_", "reasons_")) and found[key]
+        ]
         if bad or found["rows"] != options.rows or found["largest_relative_difference"] > TOLERANCE:
             raise SystemExit(f"{name}: {bad or found}")
 
