@@ -199,7 +199,7 @@ CLAIMS = (
     Claim(
         "ray_shards",
         "shards under Ray, a worker killed: rows missing, rows twice, seconds",
-        "{compared[rows_missing]}, {compared[rows_twice]} of {compared[rows]:,}; {ray[seconds]} s, alone {seconds_alone} s",
+        "{compared[rows_missing]}, {compared[rows_twice]} of {compared[rows]:,}; {ray[seconds]}, alone {seconds_alone}",
     ),
 )
 

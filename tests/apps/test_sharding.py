@@ -179,18 +179,18 @@ def test_shards_that_came_later_are_added(line, done):
 def test_refuses_a_folder_of_another_model_or_option(line, trained, here, done, refused):
     done(*line)
     said = refused("detect", trained / "e.safetensors", "shards", "-o", "out")
-    assert "out holds outputs of the model of SHA-256" in said
+    assert "'out' holds outputs of the model of SHA-256" in said
     assert "--false-alarm-rate 0.01, and 0.05 was given" in refused(*line, "--false-alarm-rate", "0.05")
     assert "the options of reading" in refused(*line, "--ignore", "c")
     (here / "other").mkdir()
     (here / "other" / "mine.txt").write_text("mine")
-    assert "holds other files than outputs of shards" in refused(*line[:-1], "other")
+    assert "'other' holds other files than outputs of shards" in refused(*line[:-1], "other")
 
 
 def test_refuses_a_shard_that_is_not_what_it_was(line, done, refused):
     done(*line)
     parquet.write_table(rows(60, 99), "shards/part-1.parquet")
-    assert "part-1.parquet is not what it was when" in refused(*line)
+    assert "part-1.parquet' is not what it was when" in refused(*line)
     Path("out/part-1.parquet").unlink()
     assert json.loads(done(*line, "--json"))["made"] == 1
 
@@ -198,7 +198,7 @@ def test_refuses_a_shard_that_is_not_what_it_was(line, done, refused):
 def test_a_record_that_is_damaged_is_refused(line, here, done, refused):
     done(*line)
     (here / "out" / MANIFEST).write_text("{")
-    assert "_narrows.json is damaged" in refused(*line)
+    assert "_narrows.json' is damaged" in refused(*line)
 
 
 def test_leftovers_are_those_of_the_files_named(tmp_path):
@@ -227,7 +227,7 @@ def test_a_damaged_shard_is_named_and_left_out_if_asked(line, here, done, capfd)
     damaged.write_bytes(damaged.read_bytes()[:300])
     assert run(list(map(str, line))) == 2
     (said,) = capfd.readouterr().err.splitlines()
-    assert "shards/part-1.parquet cannot be read as a Parquet file" in said
+    assert "'shards/part-1.parquet' cannot be read as a Parquet file" in said
     assert said.endswith("or leave out shards that cannot be read (--skip-bad-shards)")
     assert outputs("out") == [MANIFEST, "part-0.parquet"]
     told = json.loads(done(*line, "--skip-bad-shards", "--json"))

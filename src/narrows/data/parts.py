@@ -17,7 +17,7 @@ CELLS = 2**22  # of a part, or of one block where rows are wider
 BLOCK = 8192  # rows of a part are a multiple of what models take at once
 
 
-def parts(data: str, request: Request, cells: int = CELLS) -> Iterator[tuple[int, Dataset]]:
+def parts(data: str, request: Request, cells: int | None = None) -> Iterator[tuple[int, Dataset]]:
     """Read data part by part, each with the place of its first row.
 
     Parquet and Arrow files and arrays in .npy files are read in parts; all else comes whole, as one part.
@@ -28,8 +28,8 @@ def parts(data: str, request: Request, cells: int = CELLS) -> Iterator[tuple[int
         As `narrows.data.read` takes it.
     request : Request
         How to read them; its schema is that of a trained model.
-    cells : int
-        Most cells of a part, as far as whole blocks of 8,192 rows allow.
+    cells : int, optional
+        Most cells of a part, as far as whole blocks of 8,192 rows allow; about four million unless given.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def parts(data: str, request: Request, cells: int = CELLS) -> Iterator[tuple[int
     """
     assert request.schema is not None
     found = located(data, request)
-    rows = BLOCK * max(1, cells // (BLOCK * request.schema.size))
+    rows = BLOCK * max(1, (cells or CELLS) // (BLOCK * request.schema.size))
     first = 0
     try:
         for raw in _raws(found, request, data, rows):
