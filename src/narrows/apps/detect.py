@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from narrows.apps.reading import Reading
-from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard, no_rows
+from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard
 from narrows.atomic import check_target
 from narrows.errors import InputError
 
@@ -176,6 +176,7 @@ class _AtWork:
         """Write what is found in the rows of a file; how many there are, and anomalies among them."""
         import pyarrow as pa
 
+        from narrows.data.parts import no_rows
         from narrows.data.writers import growing_table
 
         schema, made = self._schema(), {"rows": 0, "anomalies": 0}

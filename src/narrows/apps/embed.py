@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from narrows.apps.reading import Reading
-from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard, no_rows
+from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard
 from narrows.apps.watching import waiting
 from narrows.atomic import check_target, writing
 from narrows.errors import InputError, check_seed
@@ -208,6 +208,7 @@ class _AtWork:
     def __call__(self, data: str, output: Path, *, empty: bool = True) -> dict[str, int]:
         """Write the codes of a file; how many there are."""
         from narrows.apps.code_files import code_file
+        from narrows.data.parts import no_rows
 
         parts = self.work.reading.parts(data, self.fitted.schema)
         (first, part), count = next(parts, (0, None)), 0

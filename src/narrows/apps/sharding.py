@@ -168,11 +168,6 @@ def as_table(suffix: str) -> str:
     return {".csv": ".csv", ".arff": ".csv", ".arrow": ".arrow"}.get(suffix, ".parquet")
 
 
-def no_rows(data: str) -> InputError:
-    """Make the error for a file without a row."""
-    return InputError(f"{data} has no rows; give at least one example, one row each")
-
-
 def _tasks(data: str, output: Path, suffix_for: Callable[[str], str]) -> Sequence[Task]:
     """All shards of a folder, with their outputs.
 

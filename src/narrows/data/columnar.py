@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from narrows.data.limits import refuse_bomb
 from narrows.data.wording import brief, short
@@ -80,6 +80,34 @@ def arrow_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
             batch.validate(full=True)
             for first in range(0, batch.num_rows, rows):
                 yield pa.Table.from_batches([batch.slice(first, rows)])
+
+
+def stream_blocks(stream: IO[bytes], name: str, rows_for: Callable[[int], int]) -> Iterator[pa.Table]:
+    """Read an Arrow stream as it comes, in tables of as many rows, the last one aside, as so many columns want.
+
+    Raises
+    ------
+    InputError
+        If it is none, or damaged; ``name`` says what is.
+    """
+    import pyarrow as pa
+
+    held, count = list[pa.RecordBatch](), 0
+    try:
+        reader = pa.ipc.open_stream(stream)
+        rows = rows_for(len(reader.schema))
+        for batch in reader:
+            batch.validate(full=True)
+            held.append(batch)
+            count += batch.num_rows
+            while count >= rows:
+                table = pa.Table.from_batches(held)
+                held, count = table.slice(rows).to_batches(), count - rows
+                yield table.slice(0, rows)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{name} cannot be read as an Arrow stream ({brief(error)}); write it again") from error
+    if count:
+        yield pa.Table.from_batches(held)
 
 
 @contextmanager
