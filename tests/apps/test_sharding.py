@@ -244,7 +244,7 @@ def test_a_row_is_named_by_its_place(trained, monkeypatch, here, refused):
     parquet.write_table(pa.Table.from_pandas(bad), "bad.parquet")
     refused("detect", trained / "d.safetensors", "bad.csv", "-o", "s.csv", says="row 23")
     said = refused("detect", trained / "d.safetensors", "bad.parquet", "-o", "s.csv")
-    assert "row 3 " in said
+    assert "row 3, " in said
     assert "in the part from row 20 on" in said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from narrows.apps.reading import Reading
-from narrows.apps.sharding import Sharded, Sharding, each_shard
+from narrows.apps.sharding import Sharded, Sharding, each_shard, of_one_shard
 from narrows.apps.watching import counted
 from narrows.atomic import check_target, writing
 from narrows.errors import InputError, at_least
@@ -138,7 +139,8 @@ def compress(
 def _compress_shards(work: Compressing, data: str, output: Path, compare: bool, sharding: Sharding) -> CompressedShards:
     if compare:
         raise InputError("--compare is for all examples together; leave it out of shards")
-    found, sums = each_shard(work, work.open(), data, output, lambda _: ".nrw", sharding)
+    skip, work = work.reading.skip_bad_shards, dataclasses.replace(work, reading=of_one_shard(work.reading))
+    found, sums = each_shard(work, work.open(), data, output, lambda _: ".nrw", sharding, skip=skip)
     return CompressedShards(**vars(found), raw_bytes=sums["raw_bytes"], file_bytes=sums["file_bytes"])
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from narrows.apps.reading import Reading
-from narrows.apps.sharding import Sharded, Sharding, each_shard
+from narrows.apps.sharding import Sharded, Sharding, each_shard, of_one_shard
 from narrows.atomic import check_target
 from narrows.errors import InputError
 
@@ -70,7 +71,8 @@ def denoise(
     if sharding.wanted(data, output):
         if hidden is not None:
             raise InputError("--hidden is for the images of one source; leave it out of shards")
-        return each_shard(work, work.open(), data, output, _suffix_for, sharding)[0]
+        work = dataclasses.replace(work, reading=of_one_shard(reading))
+        return each_shard(work, work.open(), data, output, _suffix_for, sharding, skip=reading.skip_bad_shards)[0]
     check_target(output, inputs=[model, data] if hidden is None else [model, data, hidden])
     at_work = work.open()
     total, notes = at_work.restore(data, output)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from narrows.apps.reading import Reading
-from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard
+from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard, of_one_shard
 from narrows.atomic import check_target
 from narrows.errors import InputError
 
@@ -133,9 +134,10 @@ def detect(
 def _detect_shards(work: Detecting, data: str, output: Path, sharding: Sharding) -> DetectedShards:
     if work.discoveries:
         raise InputError("--discoveries holds for all rows together, and shards are worked on one by one; leave it out")
+    skip, work = work.reading.skip_bad_shards, dataclasses.replace(work, reading=of_one_shard(work.reading))
     at_work = work.open()
     assert at_work.limit is not None
-    found, sums = each_shard(work, at_work, data, output, as_table, sharding)
+    found, sums = each_shard(work, at_work, data, output, as_table, sharding, skip=skip)
     return DetectedShards(
         **vars(found),
         anomalies=sums["anomalies"],

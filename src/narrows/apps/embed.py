@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from narrows.apps.reading import Reading
-from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard
+from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard, of_one_shard
 from narrows.apps.watching import waiting
 from narrows.atomic import check_target, writing
 from narrows.errors import InputError, check_seed
@@ -131,7 +131,9 @@ def embed(
             raise InputError(
                 "--plot, --colour, --check and --train are for all rows together; leave them out of shards"
             )
-        return each_shard(work, work.open(), data, output, work.suffix_for, sharding)[0]
+        work = dataclasses.replace(work, reading=of_one_shard(reading))
+        skip = reading.skip_bad_shards
+        return each_shard(work, work.open(), data, output, work.suffix_for, sharding, skip=skip)[0]
     inputs: list[Path | str] = [model, data] if train is None else [model, data, train]
     _check_outputs(output, plot, inputs)
     check_seed(seed)

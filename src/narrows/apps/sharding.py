@@ -15,6 +15,7 @@ from narrows.errors import InputError, at_least
 
 if TYPE_CHECKING:
     from narrows.apps.engines import Opened, Work
+    from narrows.apps.reading import Reading
     from narrows.apps.shard_folder import Task
 
 
@@ -85,6 +86,11 @@ class Sharded:
     notes: list[str]
 
 
+def of_one_shard(reading: Reading) -> Reading:
+    """Return how one of several shards is read: it is not for its reader to pass over it."""
+    return dataclasses.replace(reading, skip_bad_shards=False)
+
+
 def each_shard(
     work: Work,
     opened: Opened,
@@ -92,6 +98,8 @@ def each_shard(
     output: Path,
     suffix_for: Callable[[str], str],
     sharding: Sharding,
+    *,
+    skip: bool,
 ) -> tuple[Sharded, Counter[str]]:
     """Make the outputs of all shards that have none yet.
 
@@ -109,6 +117,8 @@ def each_shard(
         From the suffix of a shard, none for a folder of images, to that of its output; raises `InputError`.
     sharding : Sharding
         Who does it.
+    skip : bool
+        Whether shards that cannot be read are left out.
 
     Returns
     -------
@@ -138,7 +148,7 @@ def each_shard(
         for outcome in counted("working on shards", outcomes, len(left), lambda _: 1):
             if outcome.refused is None:
                 sums.update(outcome.made)
-            elif work.reading.skip_bad_shards:
+            elif skip:
                 notes.append(f"shard {left[outcome.place].shard.path.name} was left out: {outcome.refused}")
             else:
                 raise InputError(f"{outcome.refused}, or leave out shards that cannot be read (--skip-bad-shards)")
@@ -153,13 +163,12 @@ def _conditions(work: Work) -> dict[str, Any]:
     """What outputs hold for, by the names that a person knows: all that the work says but where its files are."""
     from narrows.detection.resuming import digest_of
 
-    reading = dataclasses.replace(work.reading, skip_bad_shards=False)
     options = {name: value for name, value in vars(work).items() if name not in ("model", "reading")}
     return {
         "the verb": work.verb,
         "the model of SHA-256": digest_of(work.model),
         **{f"--{name.replace('_', '-')}": value for name, value in options.items()},
-        "the options of reading": " ".join(reading.words()),
+        "the options of reading": " ".join(work.reading.words()),
     }
 
 
