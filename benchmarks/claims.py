@@ -197,6 +197,15 @@ CLAIMS = (
         _workers,
     ),
     Claim(
+        "more_than_memory",
+        "rows generated as they are read, trained on and scored: GB, largest MiB, MiB a GB in the second half",
+        lambda f: "; ".join(
+            f"{name} {f['gigabytes']:.0f} GB, {f[name]['mib_largest']:.0f} MiB, "
+            f"{f[name]['mib_a_gb_over_the_second_half']:.2f}"
+            for name in ("train", "score")
+        ),
+    ),
+    Claim(
         "ray_shards",
         "shards under Ray, a worker killed: rows missing, rows twice, seconds",
         "{compared[rows_missing]}, {compared[rows_twice]} of {compared[rows]:,}; {ray[seconds]}, alone {seconds_alone}",

@@ -167,7 +167,7 @@ def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
 def _join(workers: int | None, address: str | None) -> None:
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     here = {"num_cpus": workers or _cores(), "object_store_memory": STORE_BYTES, "_node_ip_address": "127.0.0.1"}
     where = {"address": address} if address else {"include_dashboard": False, **here}
     for attempts_left in reversed(range(1 if address else STARTS)):
@@ -194,7 +194,7 @@ def _silence() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _cores() -> int:
