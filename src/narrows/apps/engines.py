@@ -104,6 +104,7 @@ def under_ray(work: Work, tasks: Sequence[Task], workers: int | None, address: s
     """
     check_ray()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no word leaves the machine unasked
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's core writes on standard error of this process
     import ray
     from ray.exceptions import RayError
 
@@ -119,8 +120,7 @@ def under_ray(work: Work, tasks: Sequence[Task], workers: int | None, address: s
             fn_constructor_args=(work,),
             compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
             num_cpus=1,
-            max_restarts=-1,
-            max_task_retries=RETRIES,
+            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
         )
         try:
             for row in made.iter_rows():
@@ -168,7 +168,7 @@ def _join(workers: int | None, address: str | None) -> None:
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    here = {"num_cpus": workers or _cores(), "object_store_memory": STORE_BYTES, "_node_ip_address": "127.0.0.1"}
+    here = {"num_cpus": workers or _cores(), "object_store_memory": STORE_BYTES}
     where = {"address": address} if address else {"include_dashboard": False, **here}
     for attempts_left in reversed(range(1 if address else STARTS)):
         try:
