@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -112,11 +113,12 @@ def under_ray(work: Work, tasks: Sequence[Task], workers: int | None, address: s
         {"place": place, "source": str(task.shard.path.absolute()), "target": str(task.target.absolute())}
         for place, task in enumerate(tasks)
     ]
+    worker: Any = _Worker  # a class that is called as a function is, once a shard
     with _cluster(workers, address) as cores:
         count = min(workers or cores, len(items))
         shards = ray.data.from_items(items, override_num_blocks=len(items))
         made = shards.map(
-            _Worker,
+            worker,
             fn_constructor_args=(work,),
             compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
             num_cpus=1,
@@ -158,7 +160,9 @@ def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
         _join(workers, address or os.environ.get("RAY_ADDRESS"))
     try:
         _silence()
-        yield int(ray.cluster_resources().get("CPU", 1))
+        # Ray tells of lost workers on standard output, where results go; its logs have it all.
+        with redirect_stdout(io.StringIO()):
+            yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         if own:
             ray.shutdown()
@@ -167,9 +171,9 @@ def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
 def _join(workers: int | None, address: str | None) -> None:
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    here = {"num_cpus": workers or _cores(), "object_store_memory": STORE_BYTES}
-    where = {"address": address} if address else {"include_dashboard": False, **here}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    here: dict[str, Any] = {"num_cpus": workers or _cores(), "object_store_memory": STORE_BYTES}
+    where: dict[str, Any] = {"address": address} if address else {"include_dashboard": False, **here}
     for attempts_left in reversed(range(1 if address else STARTS)):
         try:
             ray.init(**where, **quiet)

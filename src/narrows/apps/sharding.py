@@ -66,8 +66,8 @@ class Sharded:
 
     Parameters
     ----------
-    folder : str
-        Where they are.
+    file : str
+        The folder that they are in.
     shards : int
         Shards that were found.
     made, found : int
@@ -78,7 +78,7 @@ class Sharded:
         Shards that were left out, and why.
     """
 
-    folder: str
+    file: str
     shards: int
     made: int
     found: int
