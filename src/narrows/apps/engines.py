@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 Made = Mapping[str, int]  # figures of a shard, which add up over shards
 Opened = Callable[[str, Path], Made]
 
+STANDARD_ERROR = 2
 RETRIES = 3  # of a shard whose worker was lost
 STARTS = 3  # Ray gives processes of its own 15 seconds to start, which a busy machine may not
 STORE_BYTES = 2**27  # names and figures are all that workers are sent
@@ -104,26 +107,26 @@ def under_ray(work: Work, tasks: Sequence[Task], workers: int | None, address: s
         If Ray is not installed, there is no such cluster, or a shard lost its worker again and again.
     """
     check_ray()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no word leaves the machine unasked
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's core writes on standard error of this process
-    import ray
-    from ray.exceptions import RayError
-
     items = [
         {"place": place, "source": str(task.shard.path.absolute()), "target": str(task.target.absolute())}
         for place, task in enumerate(tasks)
     ]
     worker: Any = _Worker  # a class that is called as a function is, once a shard
     with _cluster(workers, address) as cores:
+        import ray
+        from ray.exceptions import RayError
+
         count = min(workers or cores, len(items))
         shards = ray.data.from_items(items, override_num_blocks=len(items))
-        made = shards.map(
-            worker,
-            fn_constructor_args=(work,),
-            compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
-            num_cpus=1,
-            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray warns of the one way that it has to bound retries
+            made = shards.map(
+                worker,
+                fn_constructor_args=(work,),
+                compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
+                num_cpus=1,
+                ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
+            )
         try:
             for row in made.iter_rows():
                 yield Outcome(int(row["place"]), json.loads(row["made"]), row["refused"] or None)
@@ -153,11 +156,14 @@ class _Worker:
 @contextmanager
 def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
     """Join a cluster, or start one on this machine for as long as the block lasts; give the number of its cores."""
-    import ray
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no word leaves the machine unasked
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    with _muted():  # Ray's core writes there by itself, first of all that it was told not to
+        import ray
 
-    own = not ray.is_initialized()
-    if own:
-        _join(workers, address or os.environ.get("RAY_ADDRESS"))
+        own = not ray.is_initialized()
+        if own:
+            _join(workers, address or os.environ.get("RAY_ADDRESS"))
     try:
         _silence()
         # Ray tells of lost workers on standard output, where results go; its logs have it all.
@@ -166,6 +172,20 @@ def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
     finally:
         if own:
             ray.shutdown()
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Let nothing reach standard error, not even past Python."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(STANDARD_ERROR), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, STANDARD_ERROR)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STANDARD_ERROR)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _join(workers: int | None, address: str | None) -> None:
