@@ -80,8 +80,8 @@ def watched(rows: int, words: list[str], seed: int) -> dict[str, Any]:
     generator.wait()
     if process.returncode or generator.returncode:
         raise SystemExit(f"{' '.join(words)}: status {process.returncode}; the generator's {generator.returncode}")
-    seconds = time.perf_counter() - began
-    return {"told": json.loads(told), **memory(looks, seconds, rows), "seconds": round(seconds, 1)}
+    seconds, found = time.perf_counter() - began, json.loads(told)
+    return {"told": found, **memory(looks, seconds - found["seconds"], seconds, rows), "seconds": round(seconds, 1)}
 
 
 def resident(process: int) -> float:
@@ -93,18 +93,16 @@ def resident(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def memory(looks: list[tuple[float, float]], seconds: float, rows: int) -> dict[str, Any]:
-    """Peak, slope over the second half and rows a second."""
+def memory(looks: list[tuple[float, float]], start: float, end: float, rows: int) -> dict[str, Any]:
+    """Peak, slope over the second half of the time in which rows came, and rows a second in it."""
     at, mib = np.array([look for look in looks if look[1] > 0]).T
-    late = at > seconds / 2
+    late = (at > (start + end) / 2) & (at <= end)
     slope = float(np.polyfit(at[late], mib[late], 1)[0]) if late.sum() > 2 else 0.0  # MiB a second
-    rate = rows / seconds
+    rate = rows / (end - start)
     return {
         "mib_largest": round(float(mib.max()), 1),
         "mib_a_gb_over_the_second_half": round(slope / (rate * ROW_BYTES / 1e9), 4),
-        "mib_at_the_half_and_at_the_end": [round(float(mib[late][0]), 1), round(float(mib[-1]), 1)]
-        if late.any()
-        else [],
+        "mib_spread_over_the_second_half": round(float(np.ptp(mib[late])), 1) if late.any() else 0.0,
         "looks": len(mib),
         "rows_a_second": round(rate),
         "minutes_for_100_gb": round(100e9 / ROW_BYTES / rate / 60, 1),
