@@ -209,6 +209,20 @@ CLAIMS = (
     ),
     Claim("report", "the report of the demo's model, opened without a network", _opened),
     Claim("web", "exported graphs in a browser beside Python: largest difference of a score", _in_a_browser),
+    Claim(
+        "more_than_memory",
+        "rows generated as they are read, trained on and scored: GB, largest MiB, MiB a GB in the second half",
+        lambda f: "; ".join(
+            f"{name} {f['gigabytes']:.0f} GB, {f[name]['mib_largest']:.0f} MiB, "
+            f"{f[name]['mib_a_gb_over_the_second_half']:.2f}"
+            for name in ("train", "score")
+        ),
+    ),
+    Claim(
+        "ray_shards",
+        "shards under Ray, a worker killed: rows missing, rows twice, seconds",
+        "{compared[rows_missing]}, {compared[rows_twice]} of {compared[rows]:,}; {ray[seconds]}, alone {seconds_alone}",
+    ),
 )
 
 

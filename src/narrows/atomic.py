@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -31,7 +32,7 @@ def writing(path: Path | str) -> Iterator[Path]:
     """
     check_target(Path(path))
     target = Path(os.path.realpath(path))  # a link stays a link
-    beside = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}{target.suffix}")
+    beside = _beside(target)
     try:
         beside.touch()
         mode = beside.stat().st_mode  # what this person's files get; some libraries write files only they can read
@@ -68,7 +69,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
     if not empty:
         check_target(path)
     target = Path(os.path.realpath(path))  # a link stays a link
-    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")
+    beside = _beside(target)
     try:
         beside.mkdir()
         yield beside
@@ -79,6 +80,25 @@ def writing_folder(path: Path) -> Iterator[Path]:
         raise _named(error, path) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    """A new temporary name for a file or folder, by which `remove_leftovers` knows it."""
+    return target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}{target.suffix}")
+
+
+def remove_leftovers(targets: Iterable[Path]) -> None:
+    """Remove what writers that were killed left beside these files and folders; none may be writing them now."""
+    known = {(target.parent, target.stem[:40], target.suffix) for target in targets}
+    for folder in {parent for parent, _, _ in known}:
+        for path in list(folder.iterdir()):
+            found = re.fullmatch(r"\.(.*)\.[0-9a-f]{8}(\.[^.]*|)", path.name, re.DOTALL)
+            if found is None or (folder, *found.groups()) not in known:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def check_folder(path: Path) -> None:

@@ -93,11 +93,7 @@ def sparse_codes(model: Model, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     InputError
         If the model's codes are dense.
     """
-    if not model.latent.sparse:
-        raise InputError(
-            f"{model.latent.kind} codes are dense: hardly a number of them is 0; leave out sparse, or train preset "
-            f"dictionary"
-        )
+    check_sparse(model)
     rows, units, numbers = [], [], []
     for start in range(0, len(values), ROWS_AT_ONCE):  # dense codes of few rows at a time
         z = codes(model, values[start : start + ROWS_AT_ONCE])
@@ -106,6 +102,15 @@ def sparse_codes(model: Model, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         units.append(unit)
         numbers.append(z[row, unit])
     return torch.cat(rows), torch.cat(units), torch.cat(numbers)
+
+
+def check_sparse(model: Model) -> None:
+    """Raise `InputError` if the model's codes are dense."""
+    if not model.latent.sparse:
+        raise InputError(
+            f"{model.latent.kind} codes are dense: hardly a number of them is 0; leave out sparse, or train preset "
+            f"dictionary"
+        )
 
 
 def decoded(model: Model, z: Tensor) -> Tensor:

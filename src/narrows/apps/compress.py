@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from narrows.apps.reading import Reading
+from narrows.apps.sharding import Sharded, Sharding, each_shard, of_one_shard
 from narrows.apps.watching import counted
 from narrows.atomic import check_target, writing
 from narrows.errors import InputError, at_least
@@ -16,9 +18,8 @@ from narrows.errors import InputError, at_least
 if TYPE_CHECKING:
     import numpy as np
 
-    from narrows.apps.comparing import Row
     from narrows.compression.archive import Packed
-    from narrows.compression.compressor import Compressor
+    from narrows.compression.compressor import Compressor, Work
     from narrows.data.frames import Frames
 
 JUDGED = 1000  # images by which the quality is chosen that takes so many bits
@@ -69,6 +70,20 @@ class Compressed:
     compared: list[str]
 
 
+@dataclass(frozen=True)
+class CompressedShards(Sharded):
+    """Files of compressed shards, each of which was decoded again before it was written.
+
+    Parameters
+    ----------
+    raw_bytes, file_bytes : int
+        Bytes of the cells at one each, and of the files of this run.
+    """
+
+    raw_bytes: int
+    file_bytes: int
+
+
 def compress(
     model: Path,
     data: str,
@@ -81,7 +96,8 @@ def compress(
     batch: int = 1024,
     device: str = "cpu",
     reading: Reading = Reading(),  # noqa: B008  frozen
-) -> Compressed:
+    sharding: Sharding = Sharding(),  # noqa: B008  frozen
+) -> Compressed | CompressedShards:
     """Compress data into one file, which is decoded and compared before it is there.
 
     Parameters
@@ -89,9 +105,10 @@ def compress(
     model : Path
         A model file, such as one of preset compressor, or its codec file (see narrows export).
     data : str
-        A file, a folder of images, or a named data set.
+        A file, a folder of images or of shards, or a named data set.
     output : Path
-        The file to write, by custom with the suffix .nrw.
+        The file to write, by custom with the suffix .nrw; or, for a folder of shards, a folder (no suffix), with such a
+        file for each of them.
     lossy : bool
         Let images lose something, as a model of preset lossy does.
     quality : int, optional
@@ -108,27 +125,79 @@ def compress(
         Where networks run, such as cpu or cuda; the file is the same.
     reading : Reading
         How to read the data.
+    sharding : Sharding
+        Who works on the shards of a folder.
     """
     at_least("batch", batch, 1)
+    work = Compressing(model.absolute(), lossy, quality, bits, plain, batch, device, reading)
+    if sharding.wanted(data, output):
+        return _compress_shards(work, data, output, compare, sharding)
     check_target(output, inputs=[model, data])
+    return work.open().compress(data, output, compare)
 
-    from narrows.compression.archive import chunk_cells, written
-    from narrows.compression.compressor import Work
-    from narrows.compression.files import codec_bytes, open_compressor
 
-    compressor = _chosen(open_compressor(model), lossy, quality, bits)
-    frames = reading.frames(data, compressor.schema, chunk_cells(compressor.schema))
-    work = Work(batch, False if plain else None, device)
-    if bits is not None:
-        compressor = compressor.at_bits(bits, _first(frames, compressor), work)
-    tally = _Tally(compressor.lossy)
-    with writing(output) as beside:
-        with beside.open("wb") as file:
-            made = written(file, compressor, frames, work)
-            tally.take(counted("compressing", made, len(frames), lambda chunk: len(chunk.block.values)))
-        file_bytes = beside.stat().st_size
-    compared = _compared(frames, compressor) if compare else []
-    return tally.result(output, file_bytes, len(codec_bytes(compressor)), list(frames.notes), compared)
+def _compress_shards(work: Compressing, data: str, output: Path, compare: bool, sharding: Sharding) -> CompressedShards:
+    if compare:
+        raise InputError("--compare is for all examples together; leave it out of shards")
+    skip, work = work.reading.skip_bad_shards, dataclasses.replace(work, reading=of_one_shard(work.reading))
+    found, sums = each_shard(work, work.open(), data, output, lambda _: ".nrw", sharding, skip=skip)
+    return CompressedShards(**vars(found), raw_bytes=sums["raw_bytes"], file_bytes=sums["file_bytes"])
+
+
+@dataclass(frozen=True)
+class Compressing:
+    """What is to be compressed, and by which model; the parameters are those of `compress`."""
+
+    model: Path
+    lossy: bool
+    quality: int | None
+    bits: float | None
+    plain: bool
+    batch: int
+    device: str
+    reading: Reading
+    verb: ClassVar[str] = "compress"
+
+    def open(self) -> _AtWork:
+        """Load the model; raises `InputError` if it is none, or was asked for what it cannot do."""
+        from narrows.compression.compressor import Work
+        from narrows.compression.files import open_compressor
+
+        compressor = _chosen(open_compressor(self.model), self.lossy, self.quality, self.bits)
+        return _AtWork(self, compressor, Work(self.batch, False if self.plain else None, self.device))
+
+
+@dataclass(frozen=True)
+class _AtWork:
+    """A codec in memory."""
+
+    asked: Compressing
+    compressor: Compressor
+    work: Work
+
+    def __call__(self, data: str, output: Path) -> dict[str, int]:
+        """Compress one source; its figures."""
+        made = self.compress(data, output, compare=False)
+        return {"rows": made.examples, "raw_bytes": made.raw_bytes, "file_bytes": made.file_bytes}
+
+    def compress(self, data: str, output: Path, compare: bool) -> Compressed:
+        """Compress one source, and say what it came to."""
+        from narrows.apps.comparison import in_other_formats
+        from narrows.compression.archive import chunk_cells, written
+        from narrows.compression.files import codec_bytes
+
+        compressor, schema = self.compressor, self.compressor.schema
+        frames = self.asked.reading.frames(data, schema, chunk_cells(schema))
+        if self.asked.bits is not None:
+            compressor = compressor.at_bits(self.asked.bits, _first(frames, compressor), self.work)
+        tally = _Tally(compressor.lossy)
+        with writing(output) as beside:
+            with beside.open("wb") as file:
+                made = written(file, compressor, frames, self.work)
+                tally.take(counted("compressing", made, len(frames), lambda chunk: len(chunk.block.values)))
+            file_bytes = beside.stat().st_size
+        compared = in_other_formats(frames, compressor) if compare else []
+        return tally.result(output, file_bytes, len(codec_bytes(compressor)), list(frames.notes), compared)
 
 
 def _chosen(compressor: Compressor, lossy: bool, quality: int | None, bits: float | None) -> Compressor:
@@ -210,30 +279,3 @@ class _Tally:
             notes=[*notes, *(f"{note} ({times} of {self.chunks} chunks)" for note, times in self.said.items())],
             compared=compared,
         )
-
-
-def _compared(frames: Frames, compressor: Compressor) -> list[str]:
-    """Other formats on the same data, or on a sample of many."""
-    from narrows.apps.comparing import Sample, compared
-
-    if frames.form.columns is not None:
-        return _compared_table(frames, compressor)
-    sample = Sample(len(frames))
-    for block in frames:
-        sample.add(block.values)
-    said = list(map(_said, compared(sample.blocks)))
-    return [*said, sample.note] if sample.note else said
-
-
-def _compared_table(frames: Frames, compressor: Compressor) -> list[str]:
-    """Other formats on the same table, or on its first rows."""
-    from narrows.apps.comparing_tables import as_csv, compared_tables
-
-    text, rows = as_csv(frames, compressor.schema)
-    said = list(map(_said, compared_tables(text, frames.form.header, rows * compressor.schema.size)))
-    return said if rows == len(frames) else [*said, f"compared on the first {rows:,} of {len(frames):,} rows"]
-
-
-def _said(row: Row) -> str:
-    figures = f"{row.bytes:,} bytes, {row.bits_per_cell:.3f} bits a cell" if row.bits_per_cell is not None else ""
-    return f"{row.format}, {row.layout}: {row.note or figures}"

@@ -3,84 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from narrows.apps.reading import Reading
+from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard, of_one_shard
 from narrows.atomic import check_target
 from narrows.errors import InputError
-from narrows.plan import Plan
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from torch import Tensor
 
-    from narrows.data.dataset import Dataset
     from narrows.detection.files import FittedDetector
-
-
-@dataclass(frozen=True)
-class TrainedDetector:
-    """What fitting a detector came to.
-
-    Parameters
-    ----------
-    model : str
-        The file written.
-    preset : str
-        The detector fitted.
-    data : str
-        What the data are.
-    views : str
-        What a row is looked at by.
-    rows, calibration_rows : int
-        Rows given, and those of them held out to calibrate.
-    finest_false_alarm_rate : float or None
-        The lowest rate that so many calibration rows can hold; None where the rows may be contaminated.
-    seconds : float
-        Time spent.
-    notes : list of str
-        Columns that were left out, and why; and those that never change.
-    """
-
-    model: str
-    preset: str
-    data: str
-    views: str
-    rows: int
-    calibration_rows: int
-    finest_false_alarm_rate: float | None
-    seconds: float
-    notes: list[str]
-
-
-def train_detector(
-    dataset: Dataset, output: Path, preset: str, contaminated: bool, settings: tuple[str, ...], plan: Plan
-) -> TrainedDetector:
-    """Fit a detector and write its file; raises `InputError` for options that mean nothing to it."""
-    from narrows.detection.files import save_detector
-    from narrows.detection.fit import fit_detector
-
-    fields = [field for field in dataclasses.fields(plan) if field.name != "seed"]
-    changed = [field.name for field in fields if getattr(plan, field.name) != field.default] + ["set"] * bool(settings)
-    if changed:
-        option = "--" + changed[0].replace("_", "-")
-        raise InputError(f"{option} was given for {preset}, which has one configuration for all data; leave it out")
-    fitted = fit_detector(dataset.values, dataset.schema, preset, contaminated=contaminated, seed=plan.seed)
-    save_detector(fitted, output)
-    held_out = fitted.record["calibration_rows"]
-    return TrainedDetector(
-        model=str(output),
-        preset=preset,
-        data=dataset.schema.describe(),
-        views=", ".join(view["kind"] for view in fitted.detector.spec()),
-        rows=len(dataset),
-        calibration_rows=held_out,
-        finest_false_alarm_rate=None if contaminated else 1 / (held_out + 1),
-        seconds=fitted.record["seconds"],
-        notes=list(dataset.notes),
-    )
 
 
 @dataclass(frozen=True)
@@ -117,6 +55,28 @@ class Detected:
     guarantee: str
 
 
+@dataclass(frozen=True)
+class DetectedShards(Sharded):
+    """What was found in shards.
+
+    Parameters
+    ----------
+    anomalies : int
+        Rows of this run that were marked 1.
+    false_alarm_rate : float
+        Among normal rows.
+    threshold : float
+        Score above which a row is marked, in nats.
+    guarantee : str
+        What is promised.
+    """
+
+    anomalies: int
+    false_alarm_rate: float
+    threshold: float
+    guarantee: str
+
+
 def detect(
     model: Path,
     data: str,
@@ -125,7 +85,8 @@ def detect(
     discoveries: bool = False,
     contributions: bool = False,
     reading: Reading = Reading(),  # noqa: B008  frozen
-) -> Detected:
+    sharding: Sharding = Sharding(),  # noqa: B008  frozen
+) -> Detected | DetectedShards:
     """Find anomalies: a score, a p-value, a verdict and a reason for each row.
 
     Parameters
@@ -133,9 +94,10 @@ def detect(
     model : Path
         A detector file, which narrows train --preset detector wrote.
     data : str
-        A file, a folder of images, or a named data set.
+        A file, a folder of images or of shards, or a named data set.
     output : Path
-        .csv or .parquet with the columns row, score, p_value, anomaly (0 or 1) and reason.
+        .csv or .parquet with the columns row, score, p_value, anomaly (0 or 1) and reason; or, for a folder of shards,
+        a folder (no suffix), with such a file for each of them.
     false_alarm_rate : float
         Share of normal rows that may be marked: with 0.01, one in a hundred.
     discoveries : bool
@@ -144,31 +106,116 @@ def detect(
         Also write a column for each column of the data: its share of the score, which they add up to.
     reading : Reading
         How to read the data.
+    sharding : Sharding
+        Who works on the shards of a folder.
     """
+    work = Detecting(model.absolute(), false_alarm_rate, discoveries, contributions, reading)
+    if sharding.wanted(data, output):
+        return _detect_shards(work, data, output, sharding)
     check_target(output, inputs=[model, data])
 
-    import pyarrow as pa
+    from narrows.data.writers import TABLE_WRITERS, check_suffix
 
-    from narrows.data import writers
-    from narrows.detection.files import load_detector
-    from narrows.tensors import tensor_of
-
-    suffix = writers.check_suffix(output, tuple(writers.TABLE_WRITERS))
-    fitted = load_detector(model)
-    limit = limit_of(fitted, false_alarm_rate, discoveries)
-    rows = tensor_of(reading.read(data, fitted.schema).values)
-    found = findings(fitted, rows, false_alarm_rate, discoveries, contributions)
-    writers.TABLE_WRITERS[suffix](pa.table({"row": range(len(rows)), **found}), output)
+    check_suffix(output, tuple(TABLE_WRITERS))
+    at_work = work.open()
+    made = at_work(data, output, empty=False)
     return Detected(
         file=str(output),
-        rows=len(rows),
-        anomalies=int(found["anomaly"].sum()),
-        share=float(found["anomaly"].mean()),
+        rows=made["rows"],
+        anomalies=made["anomalies"],
+        share=made["anomalies"] / made["rows"],
         false_alarm_rate=false_alarm_rate,
-        threshold=limit,
-        calibration_rows=len(fitted.detector.calibration),
-        guarantee=guarantee(fitted, discoveries),
+        threshold=at_work.limit,
+        calibration_rows=len(at_work.fitted.detector.calibration),
+        guarantee=guarantee(at_work.fitted, discoveries),
     )
+
+
+def _detect_shards(work: Detecting, data: str, output: Path, sharding: Sharding) -> DetectedShards:
+    if work.discoveries:
+        raise InputError("--discoveries holds for all rows together, and shards are worked on one by one; leave it out")
+    skip, work = work.reading.skip_bad_shards, dataclasses.replace(work, reading=of_one_shard(work.reading))
+    at_work = work.open()
+    assert at_work.limit is not None
+    found, sums = each_shard(work, at_work, data, output, as_table, sharding, skip=skip)
+    return DetectedShards(
+        **vars(found),
+        anomalies=sums["anomalies"],
+        false_alarm_rate=work.false_alarm_rate,
+        threshold=at_work.limit,
+        guarantee=guarantee(at_work.fitted, discoveries=False),
+    )
+
+
+@dataclass(frozen=True)
+class Detecting:
+    """What is to be found, and by which detector; the parameters are those of `detect`."""
+
+    model: Path
+    false_alarm_rate: float
+    discoveries: bool
+    contributions: bool
+    reading: Reading
+    verb: ClassVar[str] = "detect"
+
+    def open(self) -> _AtWork:
+        """Load the detector; raises `InputError` if it is none, or cannot hold the rate."""
+        from narrows.detection.files import load_detector
+
+        fitted = load_detector(self.model)
+        return _AtWork(self, fitted, limit_of(fitted, self.false_alarm_rate, self.discoveries))
+
+
+@dataclass(frozen=True)
+class _AtWork:
+    """A detector in memory, to which the rows of files come in parts."""
+
+    work: Detecting
+    fitted: FittedDetector
+    limit: float | None
+
+    def __call__(self, data: str, output: Path, *, empty: bool = True) -> dict[str, int]:
+        """Write what is found in the rows of a file; how many there are, and anomalies among them."""
+        import pyarrow as pa
+
+        from narrows.data.parts import no_rows
+        from narrows.data.writers import growing_table
+
+        schema, made = self._schema(), {"rows": 0, "anomalies": 0}
+        with growing_table(output, schema) as write:
+            for first, rows in self._parts(data):
+                options = self.work.false_alarm_rate, self.work.discoveries, self.work.contributions
+                found = findings(self.fitted, rows, *options)
+                write(pa.table({"row": range(first, first + len(rows)), **found}, schema))
+                made["rows"] += len(rows)
+                made["anomalies"] += int(found["anomaly"].sum())
+            if not made["rows"] and not empty:
+                raise no_rows(data)
+        return made
+
+    def _parts(self, data: str) -> Iterator[tuple[int, Tensor]]:
+        """Rows of a file in parts; all at once where what is said of one depends on the others."""
+        from narrows.tensors import tensor_of
+
+        reading, schema = self.work.reading, self.fitted.schema
+        whole = self.work.discoveries
+        parts = iter([(0, reading.read(data, schema))]) if whole else reading.parts(data, schema)
+        return ((first, tensor_of(part.values)) for first, part in parts)
+
+    def _schema(self) -> pa.Schema:
+        import pyarrow as pa
+
+        from narrows.detection.reasons import cell_names
+
+        real, whole = pa.float64(), pa.int64()
+        columns = {"row": whole, "score": real, "p_value": real, "anomaly": whole, "reason": pa.string()}
+        shares = cell_names(self.fitted.schema) if self.work.contributions else ()
+        return pa.schema([*columns.items(), *((share_of(name), real) for name in shares)])
+
+
+def share_of(name: str) -> str:
+    """Name of the column with what one cell adds to the score."""
+    return f"share of {name}"
 
 
 def limit_of(fitted: FittedDetector, rate: float, discoveries: bool) -> float | None:
@@ -225,14 +272,14 @@ def _reasons(fitted: FittedDetector, rows: Tensor, marked: Tensor, block: int | 
     places = marked.nonzero().flatten()
     for place, reason in zip(places.tolist(), fitted.reasons(rows[places], block), strict=True):
         told[place] = reason
-    return np.array(told)
+    return np.array(told, dtype=object)
 
 
 def _contributions(fitted: FittedDetector, rows: Tensor, block: int | None) -> dict[str, np.ndarray]:
     from narrows.detection.reasons import cell_names
 
     shares = fitted.detector.contributions(rows, block).numpy()
-    return {f"share of {name}": shares[:, place] for place, name in enumerate(cell_names(fitted.schema))}
+    return {share_of(name): shares[:, place] for place, name in enumerate(cell_names(fitted.schema))}
 
 
 def guarantee(fitted: FittedDetector, discoveries: bool) -> str:

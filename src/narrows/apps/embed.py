@@ -6,16 +6,16 @@ import dataclasses
 import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from narrows.apps.reading import Reading
+from narrows.apps.sharding import Sharded, Sharding, as_table, each_shard, of_one_shard
 from narrows.apps.watching import waiting
 from narrows.atomic import check_target, writing
 from narrows.errors import InputError, check_seed
 from narrows.records import CodeCheck, plain
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
 
     from narrows.data.dataset import Dataset
@@ -92,7 +92,8 @@ def embed(
     seed: int = 0,
     sparse: bool = False,
     reading: Reading = Reading(),  # noqa: B008  frozen
-) -> Embedded | Checked:
+    sharding: Sharding = Sharding(),  # noqa: B008  frozen
+) -> Embedded | Checked | Sharded:
     """Write the code of each row: features for another program, fewer than the columns they came from.
 
     Parameters
@@ -100,9 +101,10 @@ def embed(
     model : Path
         A model file.
     data : str
-        A file, a folder of images, or a named data set.
+        A file, a folder of images or of shards, or a named data set.
     output : Path
-        .parquet or .csv (columns z0, z1, ... and the label, if there is one), or .npy.
+        .parquet or .csv (columns z0, z1, ... and the label, if there is one), or .npy; or, for a folder of shards, a
+        folder (no suffix), with such a file for each of them.
     plot : Path, optional
         .png for a map of the codes: of two numbers as they are, of more along their first two principal components.
     colour : str, optional
@@ -120,7 +122,18 @@ def embed(
         code and value, counted from 0, or .npz for scipy.sparse.load_npz.
     reading : Reading
         How to read the data.
+    sharding : Sharding
+        Who works on the shards of a folder.
     """
+    work = Embedding(model.absolute(), sparse, reading)
+    if sharding.wanted(data, output):
+        if plot is not None or check or train is not None or colour is not None:
+            raise InputError(
+                "--plot, --colour, --check and --train are for all rows together; leave them out of shards"
+            )
+        work = dataclasses.replace(work, reading=of_one_shard(reading))
+        skip = reading.skip_bad_shards
+        return each_shard(work, work.open(), data, output, work.suffix_for, sharding, skip=skip)[0]
     inputs: list[Path | str] = [model, data] if train is None else [model, data, train]
     _check_outputs(output, plot, inputs)
     check_seed(seed)
@@ -129,19 +142,24 @@ def embed(
     if train is not None and not check:
         raise InputError("--train is for the check; give --check, or leave it out")
 
-    from narrows.data import writers
-    from narrows.persist import load
+    from narrows.apps.code_files import code_file
+    from narrows.data.writers import TABLE_WRITERS, check_suffix
 
-    writers.check_suffix(output, (".npz" if sparse else ".npy", *writers.TABLE_WRITERS))
-    fitted = load(model)
+    check_suffix(output, (".npz" if sparse else ".npy", *TABLE_WRITERS))
+    at_work = work.open()
+    if plot is None and not check:
+        made = at_work(data, output, empty=False)
+        return Embedded(str(output), made["rows"], [at_work.size])
+    fitted = at_work.fitted
     dataset = reading.read(data, fitted.schema)
     figure, shown = (None, None) if plot is None else _drawn(fitted, data, dataset, colour, reading)
     measured = _measured(fitted, dataset, train, seed, reading) if check else None
-    size = (_write_sparse if sparse else _write)(fitted, dataset, output)
+    with code_file(output, fitted.model, dataset, sparse=sparse) as write:
+        write(dataset, 0)
     if plot is not None and figure is not None:
         with writing(plot) as beside:
             figure.savefig(beside, format="png", metadata={"Software": None})
-    written = (str(output), len(dataset.values), [size], None if plot is None else str(plot), shown)
+    written = (str(output), len(dataset), [at_work.size], None if plot is None else str(plot), shown)
     return Embedded(*written) if measured is None else Checked(*written, check=measured)
 
 
@@ -158,33 +176,59 @@ def _check_outputs(output: Path, plot: Path | None, inputs: list[Path | str]) ->
         raise InputError("a map needs matplotlib, which is not installed; pip install 'narrows[report]'")
 
 
-def _codes(fitted: Fitted, dataset: Dataset) -> np.ndarray:
-    from narrows.inference import codes
-    from narrows.tensors import tensor_of
+@dataclass(frozen=True)
+class Embedding:
+    """What is to be written of rows, and by which model; the parameters are those of `embed`."""
 
-    return codes(fitted.model, tensor_of(dataset.values)).numpy()
+    model: Path
+    sparse: bool
+    reading: Reading
+    verb: ClassVar[str] = "embed"
+
+    def suffix_for(self, suffix: str) -> str:
+        """Suffix of the codes of a shard: an array of an array, a table of all else."""
+        return (".npz" if self.sparse else ".npy") if suffix == ".npy" else as_table(suffix)
+
+    def open(self) -> _AtWork:
+        """Load the model; raises `InputError` if it is none, or its codes are dense and were to be sparse."""
+        from narrows.inference import check_sparse
+        from narrows.persist import load
+
+        fitted = load(self.model)
+        if self.sparse:
+            check_sparse(fitted.model)
+        return _AtWork(self, fitted)
 
 
-def _write(fitted: Fitted, dataset: Dataset, output: Path) -> int:
-    """Write codes, and return how many numbers one has."""
-    from narrows.data.writers import write_columns
+@dataclass(frozen=True)
+class _AtWork:
+    """A model in memory, to which the rows of files come in parts."""
 
-    z = _codes(fitted, dataset)
-    labels = {} if dataset.labels is None else {"label": dataset.labels}
-    write_columns(z, [f"z{i}" for i in range(z.shape[1])], output, labels)
-    return int(z.shape[1])
+    work: Embedding
+    fitted: Fitted
 
+    def __call__(self, data: str, output: Path, *, empty: bool = True) -> dict[str, int]:
+        """Write the codes of a file; how many there are."""
+        from narrows.apps.code_files import code_file
+        from narrows.data.parts import no_rows
 
-def _write_sparse(fitted: Fitted, dataset: Dataset, output: Path) -> int:
-    """Write what of codes is not 0, and return how many numbers one has."""
-    from narrows.data.writers import write_sparse
-    from narrows.inference import sparse_codes
-    from narrows.tensors import tensor_of
+        parts = self.work.reading.parts(data, self.fitted.schema)
+        (first, part), count = next(parts, (0, None)), 0
+        if part is None and not empty:
+            raise no_rows(data)
+        with code_file(output, self.fitted.model, part, sparse=self.work.sparse) as write:
+            while part is not None:
+                write(part, first)
+                count += len(part)
+                first, part = next(parts, (count, None))
+        return {"rows": count}
 
-    rows, units, numbers = (part.numpy() for part in sparse_codes(fitted.model, tensor_of(dataset.values)))
-    size = fitted.model.latent.size
-    write_sparse(rows, units, numbers, (len(dataset.values), size), output)
-    return size
+    @property
+    def size(self) -> int:
+        """How many numbers a code has."""
+        from narrows.apps.code_files import no_codes
+
+        return int(no_codes(self.fitted.model).shape[1])
 
 
 def _measured(fitted: Fitted, dataset: Dataset, train: str | None, seed: int, reading: Reading) -> CodeCheck:
@@ -199,5 +243,7 @@ def _drawn(fitted: Fitted, data: str, dataset: Dataset, colour: str | None, read
     """The map, and what it shows."""
     from narrows.apps.colouring import colouring
     from narrows.apps.maps import draw_map
+    from narrows.inference import codes
+    from narrows.tensors import tensor_of
 
-    return draw_map(_codes(fitted, dataset), *colouring(data, dataset, colour, reading))
+    return draw_map(codes(fitted.model, tensor_of(dataset.values)).numpy(), *colouring(data, dataset, colour, reading))

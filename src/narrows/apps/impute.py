@@ -153,12 +153,12 @@ def _spreads(fillings: list[Filling], schema: Schema, rows: int) -> dict[str, np
 
 def _table_in(source: Path, header: bool) -> pa.Table | None:
     """The table of a file as it stands there; None of any other source."""
-    from narrows.data import tables
+    from narrows.data import columnar, tables
 
     readers: Mapping[tuple[str, ...], Callable[[Path], pa.Table]] = {
         TEXT: lambda path: tables.read_text_table(path, header),
-        PARQUET: tables.read_parquet,
-        ARROW: tables.read_arrow,
+        PARQUET: columnar.read_parquet,
+        ARROW: columnar.read_arrow,
     }
     name = source.name.lower()
     return next(

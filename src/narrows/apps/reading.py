@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +108,12 @@ class Reading:
             tile=self.tile,
             skip=self.skip_bad_shards,
         )
+
+    def parts(self, data: str, schema: Schema) -> Iterator[tuple[int, Dataset]]:
+        """Read ``data`` part by part, as ``schema`` has them, each with the place of its first row."""
+        from narrows.data.parts import parts
+
+        return parts(data, self.request(schema))
 
     def frames(self, data: str, schema: Schema | None = None, cells: int | None = None) -> Frames:
         """Open ``data`` to be read in blocks of so many cells, as a trained model's ``schema`` has them."""

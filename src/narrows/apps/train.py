@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from narrows.apps.detect import TrainedDetector, train_detector
 from narrows.apps.reading import Reading
+from narrows.apps.training_detectors import TrainedDetector, train_detector
+from narrows.apps.training_streams import TrainedOnStream, train_on_stream
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
 from narrows.errors import InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from narrows.data.schema import Schema
     from narrows.workers import Workers
 
+STANDARD_INPUT = "-"
 READ_IN_BLOCKS = "the rows are too many to hold: blocks of them are read when they are trained on"
 
 
@@ -83,13 +85,14 @@ def train(
     plan: Plan = Plan(),  # noqa: B008  frozen
     contaminated: bool = False,
     noisy: str | None = None,
-) -> Trained | TrainedDetector | None:
+) -> Trained | TrainedDetector | TrainedOnStream | None:
     """Train a model on your own images or table, and write it as one file.
 
     Parameters
     ----------
     data : str
-        A file, a folder of images, or a named data set (see narrows data).
+        A file, a folder of images, or a named data set (see narrows data); or - for standard input, an Arrow stream,
+        of which one pass is made.
     output : Path
         The model file to write, by custom with the suffix .safetensors.
     preset : str
@@ -108,6 +111,9 @@ def train(
         A noisy version of each example of the data, in the same order (of files, that of their names): what a denoiser
         learns to clean up. It takes the place of the preset's own noise.
     """
+    if data == STANDARD_INPUT:
+        refuse_workers("training on standard input")
+        return train_on_stream(output, preset, settings, values, reading, plan, files_alone=contaminated or noisy)
     check = partial(_check, data, output, reading, plan, noisy)
     if not launched():
         check()  # before anything large is imported

@@ -98,7 +98,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 def plain_numbers(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
-    """Return one column of numbers as uint8, bool or float64, with NaN where a cell is missing.
+    """Return one column of numbers as uint8, bool, float32 or float64, with NaN where a cell is missing.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def plain_numbers(column: pa.ChunkedArray, name: str, what: str) -> np.ndarray:
     if pa.types.is_dictionary(column.type) and _plain(column.type.value_type):
         column = column.cast(column.type.value_type)
     kind = column.type
-    if column.null_count == 0 and (kind == pa.uint8() or kind == pa.bool_()):
+    if column.null_count == 0 and kind in (pa.uint8(), pa.bool_(), pa.float32()):
         return np.asarray(column.to_numpy())
     if not _plain(kind):
         raise no_numbers(column, name, what)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from narrows.data.columns import Raw, is_frame, table_of
 from narrows.data.dataset import Dataset, from_array, from_raw
 from narrows.data.exact import exact_raw
+from narrows.data.formats import COLUMN_OPTIONS, in_columns
 from narrows.data.request import Request, refuse_options
 from narrows.data.schema import Schema
-from narrows.data.sources import COLUMN_OPTIONS, in_columns, located
+from narrows.data.sources import located
 from narrows.data.verbatim import of_table
 from narrows.data.wording import short
 from narrows.errors import InputError

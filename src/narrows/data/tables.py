@@ -1,4 +1,4 @@
-"""Tables on disk: CSV and TSV (gzipped too), Parquet, Arrow IPC and Feather -> Arrow tables."""
+"""Tables of text on disk, CSV and TSV, gzipped too -> Arrow tables."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from narrows.data.arrow import MISSING
 from narrows.data.cells import MISSING_AMONG_NUMBERS
-from narrows.data.limits import BoundedReader, refuse_bomb
+from narrows.data.limits import BoundedReader
 from narrows.data.wording import brief, short
 from narrows.errors import InputError
 
@@ -83,55 +83,6 @@ def as_said(path: Path, header: bool) -> Iterator[None]:
         raise InputError(f"{name} cannot be read as a table ({said}); {advice}") from error
     except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise InputError(f"{name} cannot be read as a table ({brief(error)}); write it again, as UTF-8") from error
-
-
-def read_parquet(path: Path) -> pa.Table:
-    """Read a Parquet file.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, or declares far more cells than its size can hold.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            record = file.metadata
-            refuse_bomb(record.num_rows * record.num_columns * 8, path.stat().st_size, str(path))
-            return file.read()
-    except InputError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"{short(str(path))} cannot be read as a Parquet file ({brief(error)}); write it again"
-        ) from error
-
-
-def read_arrow(path: Path) -> pa.Table:
-    """Read an Arrow IPC file or stream; Feather version 2 is the former.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged or of another kind.
-    """
-    import pyarrow as pa
-
-    try:
-        with pa.OSFile(str(path)) as source:
-            is_file = source.read(6) == b"ARROW1"
-            source.seek(0)
-            reader: Any = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
-            table = reader.read_all()
-            # Offsets that point outside their buffers are found only by looking at every cell.
-            table.validate(full=True)
-            return table
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"{short(str(path))} cannot be read as an Arrow or Feather file ({brief(error)}); write it again"
-        ) from error
 
 
 def opened(path: Path) -> BoundedReader | io.BufferedReader:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from narrows.atomic import writing
 from narrows.data.cells import number_or_nan
@@ -37,35 +39,56 @@ def write_npy(values: np.ndarray, path: Path) -> None:
         np.save(file, values, allow_pickle=False)
 
 
-def write_csv(table: pa.Table, path: Path) -> None:
-    """Write a table as CSV with a header."""
-    from pyarrow import csv
+@contextmanager
+def growing_npy(path: Path, like: np.ndarray) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write rows shaped and typed ``like`` others into an .npy file; it is there when the block ends well."""
+    with writing(path) as beside, beside.open("wb") as file:
+        count = 0
 
-    with writing(path) as beside:
-        csv.write_csv(table, beside)
+        def header() -> None:  # NumPy leaves room in it for 21 digits of the number of rows: it keeps its length
+            shape = (count, *like.shape[1:])
+            npy.write_array_header_1_0(file, {"descr": like.dtype.str, "fortran_order": False, "shape": shape})
+
+        def write(rows: np.ndarray) -> None:
+            nonlocal count
+            count += len(rows)
+            np.ascontiguousarray(rows, like.dtype).tofile(file)
+
+        header()
+        yield write
+        file.seek(0)
+        header()
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table as Parquet."""
-    from pyarrow import parquet
+@contextmanager
+def growing_table(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Write tables of one schema into a file, some rows after the other; it is there when the block ends well.
 
-    with writing(path) as beside:
-        parquet.write_table(table, beside)
+    Parameters
+    ----------
+    path : Path
+        Its suffix chooses: .csv with a header, .parquet or .arrow.
+    schema : pyarrow.Schema
+        Of all the tables.
+    """
+    suffix = check_suffix(path, tuple(TABLE_WRITERS))
+    with writing(path) as beside, _opened(suffix, beside, schema) as file:
+        yield file.write_table
 
 
-def write_arrow(table: pa.Table, path: Path) -> None:
-    """Write a table as an Arrow file."""
+def _opened(suffix: str, path: Path, schema: pa.Schema) -> Any:
     import pyarrow as pa
+    from pyarrow import csv, parquet
 
-    with writing(path) as beside, pa.ipc.new_file(beside, table.schema) as file:
-        file.write_table(table)
+    return {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter, ".arrow": pa.ipc.new_file}[suffix](path, schema)
 
 
-TABLE_WRITERS: Mapping[str, Callable[[pa.Table, Path], None]] = {
-    ".csv": write_csv,
-    ".parquet": write_parquet,
-    ".arrow": write_arrow,
-}
+def _write(table: pa.Table, path: Path) -> None:
+    with growing_table(path, table.schema) as write:
+        write(table)
+
+
+TABLE_WRITERS: Mapping[str, Callable[[pa.Table, Path], None]] = dict.fromkeys((".csv", ".parquet", ".arrow"), _write)
 
 
 def check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
@@ -106,7 +129,7 @@ def write_columns(
 
 
 def write_sparse(rows: np.ndarray, codes: np.ndarray, values: np.ndarray, shape: tuple[int, int], path: Path) -> None:
-    """Write the cells of a matrix that are not 0: a table of row, code and value, or .npz for `scipy.sparse.load_npz`.
+    """Write the cells of a matrix that are not 0 as .npz, for `scipy.sparse.load_npz`.
 
     Parameters
     ----------
@@ -115,19 +138,12 @@ def write_sparse(rows: np.ndarray, codes: np.ndarray, values: np.ndarray, shape:
     shape : tuple of int
         Of the matrix.
     path : Path
-        Its suffix chooses the format.
+        The file.
     """
-    suffix = check_suffix(path, (".npz", *TABLE_WRITERS))
-    if suffix == ".npz":
-        from scipy import sparse
+    from scipy import sparse
 
-        matrix = sparse.csr_array((values, (rows, codes)), shape=shape)
-        with writing(path) as beside:
-            sparse.save_npz(beside, matrix)
-        return
-    import pyarrow as pa
-
-    TABLE_WRITERS[suffix](pa.table({"row": rows, "code": codes, "value": values}), path)
+    with writing(path) as beside:
+        sparse.save_npz(beside, sparse.csr_array((values, (rows, codes)), shape=shape))
 
 
 def write_table(values: np.ndarray, schema: Schema, path: Path, extra: Mapping[str, np.ndarray] | None = None) -> None:
