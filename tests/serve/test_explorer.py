@@ -471,7 +471,7 @@ def test_a_table_is_scored(explored, visit):
     page.get_by_label("amount").fill("1e9")
     until(page, "document.getElementById('verdict').textContent === 'anomaly'")
     assert "amount = 1e9" in page.locator("#reason").inner_text()
-    assert float(page.locator("#p-value").inner_text()) < 0.01
+    assert float(page.locator("#p-value").inner_text()) < 0.02  # one of 61
     assert page.locator("#shares tbody th").first.inner_text() == "amount"
     page.get_by_label("amount").fill("many")
     page.wait_for_selector("#trouble:visible")
