@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from browsing import DESKTOP, PHONE, browser, serving, until
 from PIL import Image
 from served import IMAGES, TABLE, images, objects, rows
 from starlette.testclient import TestClient
 from test_verbs import close, post
 
+from browsing import DESKTOP, PHONE, browser, serving, until
 from narrows.apps.serve import serve
 from narrows.cli import run
 from narrows.data.dataset import Dataset
