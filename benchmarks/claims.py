@@ -174,6 +174,11 @@ CLAIMS = (
     Claim("contributions", "the column that was altered is blamed first", _blamed),
     Claim("detection_speed", "rows a second scored", _paces),
     Claim("stream", "a stream that is learnt from, on one core", _stream),
+    Claim(
+        "explorer",
+        "a frame of the explorer while dragging",
+        "{dragging[ms_median]:.0f} ms, 95 % within {dragging[ms_95]:.0f} ms",
+    ),
     Claim("imputation", "gaps filled: error in standard deviations, mean of five tables", _imputed),
     Claim(
         "compression_*",

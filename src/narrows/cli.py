@@ -36,6 +36,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "combine": ("generate", "combine"),
     "reconstruct": ("reconstruct", "reconstruct"),
     "embed": ("embed", "embed"),
+    "decode": ("decode", "decode"),
     "compress": ("compress", "compress"),
     "decompress": ("decompress", "decompress"),
     "inspect": ("decompress", "inspect"),

@@ -103,6 +103,51 @@ def test_codes_as_an_array_and_without_labels(models, here, done):
     assert pyarrow.csv.read_csv(here / "codes.csv").column_names == ["z0", "z1", "z2", "z3"]
 
 
+@pytest.mark.parametrize(
+    ("name", "data"), [("digits", "digits:test"), ("table", None), ("bits", None), ("colour", None)]
+)
+def test_decode_is_the_way_back_from_embed(models, here, done, name, data):
+    model, data = models / f"{name}.safetensors", data or models / f"{name}{'.csv' if name == 'table' else '.npy'}"
+    done("reconstruct", model, data, "-o", "back.npy" if name != "table" else "back.csv")
+    suffix = ".npy" if name != "table" else ".csv"
+    for codes_file in ("codes.npy", "codes.parquet", "codes.csv"):
+        done("embed", model, data, "-o", codes_file)
+        told = json.loads(done("decode", model, codes_file, "-o", f"made{suffix}", "--json"))
+        assert told["file"] == f"made{suffix}"
+        if suffix == ".npy":
+            made, back = np.load(here / "made.npy"), np.load(here / "back.npy")
+            assert (made.dtype, made.shape) == (back.dtype, back.shape)
+            np.testing.assert_allclose(made.astype(float), back.astype(float), rtol=1e-5, atol=1e-5)
+        else:
+            made, back = (pyarrow.csv.read_csv(here / one).to_pandas() for one in ("made.csv", "back.csv"))
+            np.testing.assert_allclose(made, back, rtol=1e-5)
+
+
+def test_a_sheet_of_decoded_codes(models, here, done):
+    np.save(here / "codes.npy", np.zeros((3, 4), np.float32))
+    done("decode", models / "digits.safetensors", "codes.npy", "-o", "sheet.png")
+    with Image.open(here / "sheet.png") as sheet:
+        assert sheet.size == (3 * 58 + 2, 60)
+
+
+def test_codes_that_are_none(models, here, refused):
+    model = models / "digits.safetensors"
+    np.save(here / "three.npy", np.zeros((3, 3), np.float32))
+    np.save(here / "far.npy", np.array([[0, 0, 0, 0], [3e38, 0, 0, 0]]))
+    np.save(here / "gap.npy", np.array([[0, 0, np.nan, 0]]))
+    np.save(here / "many.npy", np.zeros((401, 4)))
+    (here / "names.csv").write_text("z0,z1,z2,label\n1,2,3,4\n")
+    refused("decode", model, "three.npy", "-o", "o.npy", says="examples of shape (3,)")
+    refused(
+        "decode", models / "table.safetensors", "far.npy", "-o", "o.csv", says="code 1 decodes to what is no number"
+    )
+    refused("decode", model, "gap.npy", "-o", "o.npy", says="nan")
+    refused("decode", model, "names.csv", "-o", "o.npy", says="z3")
+    refused("decode", model, "many.npy", "-o", "o.png", says="at most 400")
+    refused("decode", model, "three.npy", "-o", "o.csv", says="written as .png or .npy")
+    refused("decode", model, "nothing.npy", "-o", "o.npy", says="nothing.npy")
+
+
 def test_columns_find_their_places_by_name(models, here, done):
     text = (models / "table.csv").read_text().splitlines()
     turned = [",".join([*reversed(line.split(",")), "x"]) for line in text]

@@ -123,6 +123,42 @@ def test_embed_reconstruct_and_impute_are_the_command_line(client, written, file
     assert not any(value is None for row in answer for name, value in row.items() if "spread" not in name)
 
 
+def test_decode_is_the_command_line_and_the_way_back_from_embed(client, files, array, tmp_path):
+    own = post(client("images"), "reconstruct", images(1, 3).tolist()).json()
+    codes_of = post(client("images"), "embed", images(1, 3).tolist()).json()
+    close(post(client("images"), "decode", codes_of).json(), own)
+    flat = np.array([list(code.values()) for code in codes_of])
+    close(post(client("images"), "decode", flat.tolist()).json(), own)
+    np.save(tmp_path / "codes.npy", flat)
+    close(array("decode", files / "images.safetensors", tmp_path / "codes.npy"), own)
+    made = post(client("images"), "decode", flat[0].tolist(), accept=PNG)
+    close(np.asarray(Image.open(io.BytesIO(made.content))), own[0])
+    table = pa.table({"z1": flat[:, 1], "z0": flat[:, 0]})
+    found = read_arrow(post(client("images"), "decode", arrow_of(table), ARROW).content)
+    close(found["example"].to_pylist(), np.reshape(own, (3, -1)))
+    lines = b"\n".join(json.dumps(code).encode() for code in [*flat.tolist(), [1.0]])
+    answers = [json.loads(line) for line in post(client("images"), "decode", lines, LINES).text.splitlines()]
+    close([one["example"] for one in answers[:3]], own)
+    assert "an array of 1 cells, not 2" in answers[3]["error"]
+    row = post(client("table"), "decode", {"z0": 0, "z1": 0}).json()
+    assert list(row) == [column.name for column in TABLE.columns]
+
+
+def test_codes_that_are_none_are_refused(client):
+    for body, says in (
+        ([1, 2, 3], "an array of 3 cells, not 2"),
+        ([1, None], "z1"),
+        ([1e39, 0], "beyond 3.4e38"),
+        ({"z0": 1}, "lacks 'z1'"),
+        (["a", "b"], "z0"),
+    ):
+        answer = post(client("images"), "decode", body)
+        assert (answer.status_code, says in answer.json()["detail"]) == (422, True), answer.json()
+    few = client("images", Limits(max_pixels=640))
+    assert post(few, "decode", [[0, 0]] * 10).status_code == 200
+    assert "at most 10" in post(few, "decode", [[0, 0]] * 11).json()["detail"]
+
+
 def test_arrow_comes_and_goes(client):
     raw = rows(1, 90)
     answer = post(client("detector"), "detect", arrow_of(mixed_table(raw, TABLE)), ARROW)
@@ -238,6 +274,7 @@ def said_by_the_command_line(capfd, *words) -> str:
         ("table", "detect", [], {}),
         ("detector", "embed", [], {}),
         ("table", "denoise", [], {}),
+        ("denoiser", "decode", [], {}),
         ("numbers", "impute", [], {}),
         ("detector", "detect", [], {"false_alarm_rate": "x"}),
         ("detector", "detect", [], {"false_alarm_rate": "0.6"}),
@@ -330,6 +367,7 @@ def test_pages(client, files):
     assert page["columns"][2] == {"name": "town", "kind": "category", "categories": ["Rome", "Oslo", "Lima"]}
     assert [name for name, why in client("table").get("/model").json()["verbs"].items() if why is None] == [
         "embed",
+        "decode",
         "reconstruct",
         "impute",
         "generate",

@@ -19,16 +19,22 @@ class Plane:
     Parameters
     ----------
     points : array, shape (n, 2)
-        Codes of two numbers, or the first two principal components of longer ones.
+        Codes of two numbers, or the first two principal components of longer ones: (z - centre) directions'.
     axes : tuple of str
         What either axis is.
     shown : str
         What the whole is.
+    centre : array, shape (d,)
+        The code in the middle of the plane.
+    directions : array, shape (2, d)
+        Codes of length 1 along either axis.
     """
 
     points: np.ndarray
     axes: tuple[str, str]
     shown: str
+    centre: np.ndarray
+    directions: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,14 @@ def plane(z: np.ndarray) -> Plane:
             f"train with --set latent.size=2"
         )
     if size == 2:
-        return Plane(z, ("z0", "z1"), f"{rows:,} codes of two numbers")
+        return Plane(z, ("z0", "z1"), f"{rows:,} codes of two numbers", np.zeros(2), np.eye(2))
     components = PCA(2).fit(z)
     shares = components.explained_variance_ratio_
     said = tuple(f"principal component {i + 1} of the codes ({share:.0%})" for i, share in enumerate(shares))
     shown = (
         f"{rows:,} codes of {size} numbers along their first two principal components, {sum(shares):.0%} of variance"
     )
-    return Plane(components.transform(z), (said[0], said[1]), shown)
+    return Plane(components.transform(z), (said[0], said[1]), shown, components.mean_, components.components_)
 
 
 def is_scale(values: np.ndarray) -> bool:

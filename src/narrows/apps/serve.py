@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from narrows.apps.output import note
+from narrows.apps.reading import Reading
+from narrows.apps.watching import waiting
 from narrows.errors import InputError, at_least, at_most
 from narrows.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from narrows.serve.explorer.routes import Explorer
+    from narrows.serve.verbs import Loaded
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SHORTEST_TOKEN = 16
@@ -21,9 +29,14 @@ def serve(
     token_file: Path | None = None,
     unprotected: bool = False,
     no_batching: bool = False,
+    shown: str | None = None,
+    colour: str | None = None,
+    rows: int = 2000,
+    browser: bool = False,
+    reading: Reading = Reading(),  # noqa: B008  frozen
     limits: Limits = Limits(),  # noqa: B008  frozen
 ) -> None:
-    """Serve a model over HTTP until it is interrupted: detect, embed, reconstruct, denoise, impute, generate.
+    """Serve a model over HTTP until it is interrupted: its verbs for programs, and the explorer, a page for people.
 
     Parameters
     ----------
@@ -39,6 +52,16 @@ def serve(
         Let other machines in without a token.
     no_batching : bool
         Give every request a forward pass of its own, where small ones that come together share one.
+    shown : str, optional
+        Data for the explorer: their map, and rows to begin with. Without it the map is of codes drawn from the prior.
+    colour : str, optional
+        Column of a table, or array of an .npz file, by which points of the map are coloured, in place of the label.
+    rows : int
+        How many rows of the data to show at most, evenly spread.
+    browser : bool
+        Open the explorer in the browser of this machine.
+    reading : Reading
+        How to read the data.
     limits : Limits
         What clients may ask.
     """
@@ -48,6 +71,9 @@ def serve(
     at_least("--port", port, 0)
     at_most("--port", port, 65_535)
     limits.check()
+    at_least("--rows", rows, 2)
+    if colour is not None and shown is None:
+        raise InputError("--colour is for the map of data; give --data, or leave it out")
     token = None if token_file is None else read_token(token_file)
     local = host.lower() in LOOPBACK
     if not local and token is None and not unprotected:
@@ -58,11 +84,36 @@ def serve(
     from narrows.serve.running import listening, run
     from narrows.serve.verbs import open_loaded
 
-    app = application(open_loaded(model), limits, token=token, batching=not no_batching, hosts=NAMES if local else None)
+    loaded = open_loaded(model)
+    explorer = _explorer(loaded, shown, colour, rows, reading)
+    names = NAMES if local else None
+    app = application(loaded, limits, token=token, batching=not no_batching, hosts=names, explorer=explorer)
     with listening(host, port) as opened:
-        address = opened.getsockname()
-        shown = f"[{host}]" if ":" in host else host
-        run(app, opened, limits, lambda: note(f"serving {model} at http://{shown}:{address[1]}"))
+        page = f"http://{f'[{host}]' if ':' in host else host}:{opened.getsockname()[1]}"
+
+        def started() -> None:
+            note(f"serving {model} at {page}, where a browser finds the explorer")
+            if browser:
+                webbrowser.open(page)
+
+        run(app, opened, limits, started)
+
+
+def _explorer(loaded: Loaded, data: str | None, colour: str | None, rows: int, reading: Reading) -> Explorer:
+    """What the page shows: rows of the data or, without any, draws of the model; nothing where there is no prior."""
+    from narrows.apps.colouring import colouring
+    from narrows.serve.explorer.routes import Explorer
+    from narrows.serve.explorer.shown import draws_shown, rows_shown
+
+    with waiting("embedding"):
+        if data is not None:
+            dataset = reading.read(data, loaded.schema)
+            name, colours = colouring(data, dataset, colour, reading)
+            return Explorer(loaded, rows_shown(loaded, data, dataset, name, colours, rows))
+        try:
+            return Explorer(loaded, draws_shown(loaded, rows))
+        except InputError as error:
+            return Explorer(loaded, None, str(error))
 
 
 def read_token(path: Path) -> str:

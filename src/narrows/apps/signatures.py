@@ -19,6 +19,8 @@ FLAGS: Mapping[str, tuple[str, ...]] = {
     "first": ("--from",),
     "last": ("--to",),
     "form": ("--format",),
+    "shown": ("--data",),
+    "browser": ("--open",),
 }
 ARGUMENTS = ("models", "model", "data", "expression", "file", "name")
 MANY = ("models", "settings", "ignore", "column")

@@ -8,7 +8,7 @@ import numpy as np
 
 from narrows.apps.plane import plane
 from narrows.errors import InputError
-from narrows.report.cells import first_columns, names_of, said_of, texts_of
+from narrows.report.cells import TOLD, first_columns, names_of, said_of, texts_of, words_of
 from narrows.report.content import Figure
 from narrows.report.images import STRIP_SIDE, row_of, shown, thumbnails
 from narrows.report.map import Thumbnails, draw_map
@@ -16,7 +16,6 @@ from narrows.report.markup import Html, bars, table
 from narrows.report.subject import ModelSubject, counted
 
 MOST_BARS = 64
-TOLD = 4  # columns of a row that a point of the map tells
 UNITS, EXAMPLES = 24, 8
 
 
@@ -26,25 +25,13 @@ def latent_map(subject: ModelSubject) -> Iterator[Figure]:
     laid = plane(subject.codes.numpy())
     values = None if rows.colours is None else rows.colours[places]
     small = Thumbnails(*thumbnails(rows.values[places], rows.schema)) if rows.schema.is_image else None
-    body = draw_map(laid, _words(subject, values), rows.colour, values, small)
+    words = words_of(rows.values[places], rows.schema, places, rows.colour, values)
+    body = draw_map(laid, words, rows.colour, values, small)
     says = f"A point a row: {laid.shown}" + ("." if values is None else f", coloured by {rows.colour}.")
     colour = ("--colour", rows.colour) if values is not None and rows.colour != "label" else ()
     command = subject.command("embed", "-o", "codes.parquet", "--plot", "map.png", *colour)
     sample = f"{len(places):,} of {rows.said}" if len(places) < len(rows) else rows.said
     yield Figure(body, says, "that of the codes, which have none", sample, command)
-
-
-def _words(subject: ModelSubject, values: np.ndarray | None) -> list[str]:
-    """What each point is: its row, its colour, and the first columns of a table."""
-    rows, schema = subject.rows, subject.rows.schema
-    columns = range(0) if schema.is_image else first_columns(schema, TOLD)
-    names = names_of(schema, columns)
-    words = []
-    for i, place in enumerate(rows.spread):
-        said = [f"row {place}"] + ([] if values is None else [f"{rows.colour} {values[i]}"])
-        said += map(" ".join, zip(names, texts_of(schema, rows.values[place], columns), strict=True))
-        words.append(", ".join(said))
-    return words
 
 
 def kl_by_unit(subject: ModelSubject) -> Iterator[Figure]:

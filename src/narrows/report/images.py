@@ -56,20 +56,31 @@ def gallery(pieces: Iterable[Html]) -> Html:
 
 def thumbnails(values: np.ndarray, schema: Schema) -> tuple[str, tuple[int, int], int]:
     """All images as one sheet: its source, width and height of each in it, and how many are side by side."""
+    pixels, size = sheet(values, schema)
+    return source(pixels), size, ACROSS
+
+
+def sheet(values: np.ndarray, schema: Schema) -> tuple[np.ndarray, tuple[int, int]]:
+    """All images small, `ACROSS` side by side, as one (h, w, c), uint8; and width and height of each in it."""
     images = shown(values, schema, THUMBNAIL_SIDE)
     n, height, width, channels = images.shape
     down = -(-n // ACROSS)
-    sheet = np.zeros((down * ACROSS, height, width, channels), np.uint8)
-    sheet[:n] = images
-    whole = sheet.reshape(down, ACROSS, height, width, channels).transpose(0, 2, 1, 3, 4)
-    return source(whole.reshape(down * height, ACROSS * width, channels)), (width, height), ACROSS
+    paper = np.zeros((down * ACROSS, height, width, channels), np.uint8)
+    paper[:n] = images
+    whole = paper.reshape(down, ACROSS, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return whole.reshape(down * height, ACROSS * width, channels), (width, height)
 
 
 def source(pixels: np.ndarray) -> str:
     """An image (h, w, c), uint8, as the address of itself."""
+    return f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
+
+
+def png(pixels: np.ndarray, optimize: bool = True) -> bytes:
+    """An image (h, w, c), uint8, as a PNG file."""
     file = io.BytesIO()
-    _picture(pixels).save(file, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    _picture(pixels).save(file, format="PNG", optimize=optimize)
+    return file.getvalue()
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from narrows.apps.reading import Reading
+from narrows.axes import Latent
 from narrows.data.schema import Schema
 from narrows.detection.files import FittedDetector
 from narrows.evaluate import evaluate
@@ -22,6 +23,14 @@ from narrows.records import Evaluation
 from narrows.tensors import tensor_of
 
 SPREAD_ROWS = 1000  # rows that stand for all where each is drawn or sought
+
+
+def active_units(latent: Latent, codes: Tensor, by_unit: list[float] | None) -> list[int]:
+    """Units in use among codes (n, d), those first that tell most: by nats where these are known, else by variance."""
+    used, size = latent.used(codes), codes.shape[1]
+    told = torch.tensor(by_unit) if by_unit and len(by_unit) == size else codes.double().var(0)
+    units = range(size) if len(used) != size else used.nonzero().flatten().tolist()
+    return sorted(units, key=lambda unit: -float(told[unit]))
 
 
 @dataclass(frozen=True)
@@ -175,12 +184,7 @@ class ModelSubject(_Subject):
     @property
     def active(self) -> list[int]:
         """Units in use among these rows, those first that tell most."""
-        used = self.fitted.model.latent.used(self.codes)
-        by_unit = self.figures.kl_by_unit_nats
-        size = self.codes.shape[1]
-        told = torch.tensor(by_unit) if by_unit and len(by_unit) == size else self.codes.double().var(0)
-        units = range(size) if len(used) != size else used.nonzero().flatten().tolist()
-        return sorted(units, key=lambda unit: -float(told[unit]))
+        return active_units(self.fitted.model.latent, self.codes, self.figures.kl_by_unit_nats)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import narrows
 from narrows.apps.signatures import summary_of
 from narrows.errors import InputError
 from narrows.serve.described import operation, refusals
+from narrows.serve.explorer.routes import ROUTES, Explorer, add_explorer
+from narrows.serve.explorer.shell import is_page, page
 from narrows.serve.guard import Guard
 from narrows.serve.limits import Limits
 from narrows.serve.metrics import Metrics
@@ -34,6 +36,7 @@ def application(
     token: str | None = None,
     batching: bool = True,
     hosts: frozenset[str] | None = None,
+    explorer: Explorer | None = None,
 ) -> Guard:
     """Return the ASGI application of a loaded model.
 
@@ -49,11 +52,13 @@ def application(
         Whether small requests share a forward pass.
     hosts : frozenset of str, optional
         Names that the server may be called by; any, unless given.
+    explorer : Explorer, optional
+        What the page shows; of the model alone, unless given.
     """
     limits = limits or Limits()
     limits.check()
     paths = tuple(f"/{name}" for name in VERBS)
-    metrics = Metrics((*paths, "/", "/model", "/health", "/ready", "/metrics", "/openapi.json"))
+    metrics = Metrics((*paths, *ROUTES, "/", "/model", "/health", "/ready", "/metrics", "/openapi.json"))
     together = Batching(BLOCK, WAIT) if batching else Batching(1, 0.0)
     worker = Worker(loaded.module, together, limits.max_seconds, metrics.passed)
 
@@ -87,24 +92,26 @@ def application(
             summary=summary_of(verb.application),
             operation_id=verb.name,
             response_class=Response,
-            openapi_extra=operation(verb, loaded.schema, limits),
+            openapi_extra=operation(verb, verb.schema(loaded), limits),
         )
-    _add_pages(app, loaded, limits, worker, metrics)
+    said = described(loaded, limits)
+    _add_pages(app, said, token is not None, worker, metrics)
+    add_explorer(app, explorer or Explorer(loaded), said, limits, worker)
     direct = {path: service.answer for path, service in services.items()}
     return Guard(app, limits, token, hosts, metrics, direct)
 
 
-def _add_pages(app: FastAPI, loaded: Loaded, limits: Limits, worker: Worker, metrics: Metrics) -> None:
-    said = described(loaded, limits)
-
-    @app.get("/", summary="List the routes.", responses=refusals())
-    async def index() -> JSONResponse:
+def _add_pages(app: FastAPI, said: dict[str, Any], token: bool, worker: Worker, metrics: Metrics) -> None:
+    @app.get("/", summary="List the routes; to a browser, be the explorer.", responses=refusals())
+    async def index(request: Request) -> Response:
+        if is_page("/", request.headers.get("accept", "")):
+            return page(token)
         routes = {
             verb.name: {"route": f"POST /{verb.name}", "summary": summary_of(verb.application)}
             for verb in VERBS.values()
         }
-        more = ["/model", "/openapi.json", "/health", "/ready", "/metrics"]
-        return JSONResponse({"verbs": routes, "pages": more})
+        more = ["/model", "/openapi.json", "/health", "/ready", "/metrics", *ROUTES]
+        return JSONResponse({"verbs": routes, "pages": more}, headers={"Vary": "Accept"})
 
     @app.get("/model", summary="Say what the model is, and which verbs it can do.", responses=refusals())
     async def model() -> JSONResponse:

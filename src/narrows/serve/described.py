@@ -62,6 +62,13 @@ def operation(verb: Verb, schema: Schema, limits: Limits) -> dict[str, Any]:
     return found
 
 
+def operation_of(media: str) -> dict[str, Any]:
+    """Return the OpenAPI operation of a route that answers in one format."""
+    schema: dict[str, Any] = {} if media == JSON else {"type": "string", "format": "binary"}
+    answered = {"description": "What was asked for.", "content": {media: {"schema": schema}}}
+    return {"responses": {"200": answered, **refusals()}}
+
+
 def refusals() -> dict[int | str, dict[str, Any]]:
     """Return the answers that say no."""
     content = {PROBLEM: {"schema": PAGE}}

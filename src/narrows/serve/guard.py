@@ -13,6 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from narrows.serve.explorer.shell import is_shell
 from narrows.serve.limits import BODIES_HELD, SMALL_BODY, Limits
 from narrows.serve.metrics import Metrics
 from narrows.serve.problems import Refused, problem, problem_of
@@ -181,7 +182,7 @@ class Guard:
         head = dict(scope["headers"])
         if self._hosts is not None and _name(head.get(b"host", b"")) not in self._hosts:
             raise Refused(421, "the host named in the request is not this server; call it by localhost", CLOSE)
-        if self._token is not None and scope["path"] not in OPEN:
+        if self._token is not None and not _is_open(scope, head):
             kind, _, given = head.get(b"authorization", b"").partition(b" ")
             if not hmac.compare_digest(kind.lower() + b" " + given.strip(), self._token):
                 raise Refused(
@@ -204,6 +205,12 @@ def answer_to(error: Exception) -> Response:
         return found
     LOG.error("a request failed", exc_info=error)
     return problem(500, "the server failed at this request; its log says why")
+
+
+def _is_open(scope: Any, head: Mapping[bytes, bytes]) -> bool:
+    """Whether a request needs no token: whether the server lives, and the files of the page, which tell nothing."""
+    accept = head.get(b"accept", b"").decode("latin-1")
+    return scope["path"] in OPEN or is_shell(scope["method"], scope["path"], accept)
 
 
 def _name(host: bytes) -> str:

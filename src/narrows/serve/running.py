@@ -41,7 +41,12 @@ def listening(host: str, port: int) -> socket.socket:
 def run(app: Any, opened: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
     """Serve until told to stop by SIGINT or SIGTERM."""
     _check_files(limits)
-    config = uvicorn.Config(
+    _Server(configured(app, limits), started).run(sockets=[opened])
+
+
+def configured(app: Any, limits: Limits) -> uvicorn.Config:
+    """How uvicorn is to serve an application."""
+    return uvicorn.Config(
         app,
         http=functools.partial(Connection, Connections(limits)),  # type: ignore[arg-type]  # uvicorn calls it
         ws="none",
@@ -54,7 +59,6 @@ def run(app: Any, opened: socket.socket, limits: Limits, started: Callable[[], N
         timeout_graceful_shutdown=SECONDS_TO_END,
         backlog=BACKLOG,
     )
-    _Server(config, started).run(sockets=[opened])
 
 
 class _Server(uvicorn.Server):

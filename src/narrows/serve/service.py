@@ -29,6 +29,8 @@ MEDIA = (JSON, LINES, ARROW, PNG)
 LINES_AT_ONCE = 256
 ROWS_IN_TURN = 1024  # others have their turn between so many
 PIXELS_IN_TURN = 2**18
+SHARED = ("rows", "codes")  # of requests that may share a pass
+LOWEST = -1.0  # number of a row to warm up with, where there is no lowest
 KEPT = 256  # queries whose meaning is remembered
 
 
@@ -53,7 +55,7 @@ class Asked:
     @property
     def schema(self) -> Schema:
         """Of the rows."""
-        return self.loaded.schema
+        return self.verb.schema(self.loaded)
 
     @property
     def shared(self) -> bool:
@@ -89,7 +91,7 @@ class Service:
         self._loaded = loaded
         self._limits = limits
         self._worker = worker
-        self._read = Reader(loaded.schema, verb.takes == "pictures", limits)
+        self._read = Reader(verb.schema(loaded), verb.takes == "pictures", limits)
         self._asked = functools.lru_cache(KEPT)(self._understood)
         self._media_of = functools.lru_cache(KEPT)(media_of)
 
@@ -102,10 +104,10 @@ class Service:
 
     def warm(self) -> None:
         """Do it once, so that the first client does not wait for what is made at the first time."""
-        schema = self._loaded.schema
+        schema = self._verb.schema(self._loaded)
         with contextlib.suppress(InputError):  # a model that cannot do it
             asked = self._understood(b"")
-            row = np.full((1, *schema.shape), schema.low, np.uint8 if schema.is_image else np.float32)
+            row = np.full((1, *schema.shape), max(schema.low, LOWEST), np.uint8 if schema.is_image else np.float32)
             made = asked.compute(schema.to_user(row) if self._verb.takes == "pictures" else row)
             for media in (JSON, ARROW):
                 made.written(media, True)
@@ -128,12 +130,14 @@ class Service:
         brought = await self._brought(given, content)
         if not brought.count:
             raise InputError("the data hold no rows; give at least one")
+        if self._verb.takes == "codes":
+            check_size(self._loaded, "the number of codes", brought.count, self._limits)
         return Response(await self._written(request, asked, brought, out), media_type=out)
 
     def _understood(self, query: bytes) -> Asked:
         options = self._verb.read_options(QueryParams(query).multi_items())
         self._verb.check(self._loaded, options)
-        check_size(self._loaded, options, self._limits)
+        check_size(self._loaded, "n", options.get("n", 0), self._limits)
         return Asked(self._verb, self._loaded, tuple(options.items()))
 
     async def _brought(self, media: str, content: bytes) -> Given:
@@ -143,7 +147,7 @@ class Service:
         return await self._worker.run(lambda: self._read(media, content), self._worker.deadline())
 
     async def _written(self, request: Request, asked: Asked, given: Given, out: str) -> bytes:
-        if asked.shared and given.count <= BLOCK and self._verb.takes == "rows":
+        if asked.shared and given.count <= BLOCK and self._verb.takes in SHARED:
             return (await self._worker.share(asked, given)).written(out, given.single)
         until = self._worker.deadline()
         values = await self._worker.run(lambda: given.read(asked.schema), until)
@@ -201,7 +205,7 @@ class Service:
             given = self._read.of_json(parsed(text))
             if not given.single:
                 raise InputError("the line holds several rows; send one a line")
-            if self._verb.takes == "rows":
+            if self._verb.takes in SHARED:
                 answer = await self._worker.share(asked, given)
             else:
                 answer = await self._worker.run(lambda: asked.compute(given.values), self._worker.deadline())

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from torch import nn
 
-from narrows.apps import denoise, detect, embed, generate, impute, reconstruct
+from narrows.apps import decode, denoise, detect, embed, generate, impute, reconstruct
 from narrows.apps.restoring import restored_picture, restored_rows
 from narrows.apps.signatures import Value, values_of
 from narrows.data.schema import Schema
@@ -27,7 +27,7 @@ from narrows.serve.limits import Limits
 from narrows.tensors import tensor_of
 
 BLOCK = 64  # rows that share a pass
-Takes = Literal["rows", "pictures", "nothing"]
+Takes = Literal["rows", "pictures", "codes", "nothing"]
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -94,8 +94,8 @@ class Verb:
         Those of its parameters that mean something without files.
     what : {"model", "detector"}
         What it needs.
-    takes : {"rows", "pictures", "nothing"}
-        Examples of the model's schema, images of any size, or no body.
+    takes : {"rows", "pictures", "codes", "nothing"}
+        Examples of the model's schema, images of any size, its codes, or no body.
     compute : callable
         From a loaded model, values and options to an answer.
     refuses : callable
@@ -114,6 +114,11 @@ class Verb:
         """What the signature and the docstring say of the options."""
         named = inspect.signature(self.application).parameters.values()
         return (value for value in values_of(self.application, named) if value.name in self.options)
+
+    def schema(self, loaded: Loaded) -> Schema:
+        """Of the rows that it takes of a model's."""
+        decodes = self.takes == "codes" and loaded.what == self.what and loaded.fitted.model.latent.size
+        return decode.code_schema(loaded.fitted.model) if decodes else loaded.schema
 
     def read_options(self, given: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """Read options as the command line would.
@@ -169,11 +174,19 @@ def _embed(loaded: Loaded, values: np.ndarray) -> Answer:
     return Columns(pa.table({f"z{place}": np.ascontiguousarray(z[:, place]) for place in range(z.shape[1])}))
 
 
+def _decode(loaded: Loaded, z: np.ndarray) -> Answer:
+    return examples(loaded, decode.examples_of(loaded.fitted.model, z))
+
+
+def _check_decodes(loaded: Loaded) -> None:
+    decode.check_decodes(loaded.fitted.model)
+
+
 def _reconstruct(loaded: Loaded, values: np.ndarray) -> Answer:
-    return _examples(loaded, reconstructed(loaded.fitted.model, tensor_of(values)).numpy())
+    return examples(loaded, reconstructed(loaded.fitted.model, tensor_of(values)).numpy())
 
 
-def _examples(loaded: Loaded, values: np.ndarray) -> Answer:
+def examples(loaded: Loaded, values: np.ndarray) -> Answer:
     """Raw examples (n, x) in the user's layout."""
     schema = loaded.schema
     values = schema.to_user(in_stored_type(values, schema))
@@ -223,7 +236,7 @@ def _generate(
     loaded: Loaded, values: None, n: int, temperature: float, label: str | None, seed: int, draw: bool
 ) -> Answer:
     made = samples(loaded.fitted.model, n, seed, draw=draw, temperature=temperature, label=label)
-    return _examples(loaded, made.numpy())
+    return examples(loaded, made.numpy())
 
 
 def _check_seed(loaded: Loaded, seed: int, **_: Any) -> None:
@@ -243,6 +256,7 @@ VERBS: Mapping[str, Verb] = {
             _check_rate,
         ),
         Verb("embed", embed.embed, (), "model", "rows", _embed),
+        Verb("decode", decode.decode, (), "model", "codes", _decode, _check_decodes),
         Verb("reconstruct", reconstruct.reconstruct, (), "model", "rows", _reconstruct),
         Verb("denoise", denoise.denoise, (), "model", "pictures", _denoise, _check_noise),
         Verb("impute", impute.impute, ("draws",), "model", "rows", _impute, _check_draws),
@@ -259,10 +273,9 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-def check_size(loaded: Loaded, options: Mapping[str, Any], limits: Limits) -> None:
-    """Raise `InputError` for more examples to be made than limits allow."""
-    n = options.get("n", 0)
-    at_most("n", n, limits.max_rows)
+def check_size(loaded: Loaded, what: str, n: int, limits: Limits) -> None:
+    """Raise `InputError` for more examples to be made, counted by ``what``, than limits allow."""
+    at_most(what, n, limits.max_rows)
     if loaded.schema.is_image:
         pixels = loaded.schema.shape[1] * loaded.schema.shape[2]
-        at_most("n, for images of that size,", n, limits.max_pixels // pixels)
+        at_most(f"{what}, for images of that size,", n, limits.max_pixels // pixels)
