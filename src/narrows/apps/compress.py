@@ -129,7 +129,7 @@ def compress(
         Who works on the shards of a folder.
     """
     at_least("batch", batch, 1)
-    work = Compressing(model.absolute(), lossy, quality, bits, plain, batch, device, reading)
+    work = Compressing(model, lossy, quality, bits, plain, batch, device, reading)
     if sharding.wanted(data, output):
         return _compress_shards(work, data, output, compare, sharding)
     check_target(output, inputs=[model, data])

@@ -67,7 +67,7 @@ def denoise(
     sharding : Sharding
         Who works on the shards of a folder.
     """
-    work = Denoising(model.absolute(), hidden, reading)
+    work = Denoising(model, hidden, reading)
     if sharding.wanted(data, output):
         if hidden is not None:
             raise InputError("--hidden is for the images of one source; leave it out of shards")

@@ -109,7 +109,7 @@ def detect(
     sharding : Sharding
         Who works on the shards of a folder.
     """
-    work = Detecting(model.absolute(), false_alarm_rate, discoveries, contributions, reading)
+    work = Detecting(model, false_alarm_rate, discoveries, contributions, reading)
     if sharding.wanted(data, output):
         return _detect_shards(work, data, output, sharding)
     check_target(output, inputs=[model, data])

@@ -125,7 +125,7 @@ def embed(
     sharding : Sharding
         Who works on the shards of a folder.
     """
-    work = Embedding(model.absolute(), sparse, reading)
+    work = Embedding(model, sparse, reading)
     if sharding.wanted(data, output):
         if plot is not None or check or train is not None or colour is not None:
             raise InputError(

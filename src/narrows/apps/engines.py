@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -35,6 +35,7 @@ class Work(Protocol):
     """What is made of each shard: a frozen dataclass, which travels to workers and holds plain values alone."""
 
     verb: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def model(self) -> Path:
@@ -122,7 +123,7 @@ def under_ray(work: Work, tasks: Sequence[Task], workers: int | None, address: s
             warnings.simplefilter("ignore")  # Ray warns of the one way that it has to bound retries
             made = shards.map(
                 worker,
-                fn_constructor_args=(work,),
+                fn_constructor_args=(replace(work, model=work.model.absolute()),),
                 compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
                 num_cpus=1,
                 ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
