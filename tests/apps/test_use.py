@@ -8,13 +8,16 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import scipy.sparse
+import torch
 from PIL import Image
 
 from narrows import load, read
+from narrows.apps.decode import examples_of
 from narrows.apps.embed import embed
 from narrows.apps.generate import generate
 from narrows.apps.reconstruct import reconstruct
 from narrows.apps.written import Written
+from narrows.errors import InputError
 from narrows.inference import codes, reconstructed, samples
 from narrows.tensors import tensor_of
 
@@ -133,17 +136,25 @@ def test_a_sheet_of_decoded_codes(models, here, done):
 def test_codes_that_are_none(models, here, refused):
     model = models / "digits.safetensors"
     np.save(here / "three.npy", np.zeros((3, 3), np.float32))
-    np.save(here / "far.npy", np.array([[0, 0, 0, 0], [3e38, 3e38, -3e38, 3e38]]))
     np.save(here / "gap.npy", np.array([[0, 0, np.nan, 0]]))
     np.save(here / "many.npy", np.zeros((401, 4)))
     (here / "names.csv").write_text("z0,z1,z2,label\n1,2,3,4\n")
     refused("decode", model, "three.npy", "-o", "o.npy", says="examples of shape (3,)")
-    refused("decode", model, "far.npy", "-o", "o.npy", says="code 1 decodes to what is no number")
-    refused("decode", model, "gap.npy", "-o", "o.npy", says="nan")
+    refused("decode", model, "gap.npy", "-o", "o.npy", says="NaN")
     refused("decode", model, "names.csv", "-o", "o.npy", says="z3")
     refused("decode", model, "many.npy", "-o", "o.png", says="at most 400")
     refused("decode", model, "three.npy", "-o", "o.csv", says="written as .png or .npy")
     refused("decode", model, "nothing.npy", "-o", "o.npy", says="nothing.npy")
+
+
+def test_a_code_so_far_out_that_its_example_is_no_number(models):
+    model = load(models / "digits.safetensors").model
+    steep = [values for name, values in model.network.named_parameters() if "decoder" in name and values.dim() > 1]
+    with torch.no_grad():
+        for weight in steep:
+            weight.mul_(1e30)
+    with pytest.raises(InputError, match="code 1 decodes to what is no number; give codes nearer"):
+        examples_of(model, np.array([[0, 0, 0, 0], [1e30, -1e30, 1e30, -1e30]], np.float32))
 
 
 def test_columns_find_their_places_by_name(models, here, done):
