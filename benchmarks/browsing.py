@@ -1,4 +1,4 @@
-"""Pages as a browser without a network shows them: Playwright and the system's chromium."""
+"""Pages in a browser: Playwright and the system's chromium."""
 
 from __future__ import annotations
 
@@ -43,18 +43,25 @@ class Opened:
 
 
 @contextlib.contextmanager
-def offline(**look: Any) -> Iterator[Any]:
-    """Give a browser that has no network; ``look`` is Playwright's, such as color_scheme and viewport."""
+def browser() -> Iterator[Any]:
+    """Start a browser."""
     from playwright.sync_api import sync_playwright
 
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         raise SystemExit("there is no chromium to open pages with; install it, such as by apt install chromium")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        context = browser.new_context(offline=True, **look)
-        context.set_default_timeout(PATIENCE)
+        made = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
         try:
-            yield context
+            yield made
         finally:
-            browser.close()
+            made.close()
+
+
+@contextlib.contextmanager
+def offline(**look: Any) -> Iterator[Any]:
+    """Give pages that have no network; ``look`` is Playwright's, such as color_scheme and viewport."""
+    with browser() as started:
+        context = started.new_context(offline=True, **look)
+        context.set_default_timeout(PATIENCE)
+        yield context

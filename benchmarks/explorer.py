@@ -17,17 +17,15 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from browsing import browser
 from narrows.data import read
 from record import ROOT, record
 from running import Served, served
@@ -45,17 +43,6 @@ MOVES = 300
 REQUESTS = 200
 BITS = 6  # of a colour in a picture, which makes it a third smaller
 WAITS = 120_000  # milliseconds at most, for a machine that is busy
-
-
-@contextmanager
-def browser() -> Iterator[Any]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        raise SystemExit("there is no chromium on the path; install it")
-    with sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 def until(page: Page, expression: str) -> None:

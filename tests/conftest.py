@@ -1,6 +1,7 @@
 """What every test stands on: one thread, the same examples in every run, and the full data sets where they are."""
 
 import os
+import shutil
 from pathlib import Path
 
 # Before torch is imported; the processes that a test starts inherit it.
@@ -16,6 +17,22 @@ torch.set_num_threads(1)
 # The same examples in every run: a failure is never a matter of luck, nor is a pass.
 hypothesis.settings.register_profile("narrows", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("narrows")
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")  # no longer: as long as Playwright lives, no test beside it has an event loop
+def chromium():
+    """The system's browser, driven by Playwright; a test that asks for it is skipped where either is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("there is no chromium on the path")
+    with playwright.sync_playwright() as driver:
+        made = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield made
+        made.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import html
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -128,19 +127,12 @@ def onnxruntime_web() -> Path:
     return installed if given is None else Path(given)
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """A browser that may fetch nothing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("there is no chromium to open pages with")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        context = browser.new_context(offline=True)
+@pytest.fixture
+def offline(chromium):
+    """Pages that may fetch nothing."""
+    with chromium.new_context(offline=True) as context:
         context.set_default_timeout(120_000)
         yield context
-        browser.close()
 
 
 class Opened:
@@ -186,14 +178,14 @@ def with_page(folder: Path, runtime: Path, here: Path) -> Path:
     return here / "index.html"
 
 
-def test_the_page_scores_a_table_as_detect_does(here, chromium, onnxruntime_web, detector, exported):
+def test_the_page_scores_a_table_as_detect_does(here, offline, onnxruntime_web, detector, exported):
     rows = torch.cat([table(0)[:50], table(1)[:50]])
     write_csv(here / "rows.csv", rows)
     assert rows.isnan().any()
     assert run(["detect", str(detector), "rows.csv", "-o", "scores.csv"]) == 0
     with (here / "scores.csv").open() as file:
         own = list(csv.DictReader(file))
-    opened = Opened(chromium, with_page(exported, onnxruntime_web, here))
+    opened = Opened(offline, with_page(exported, onnxruntime_web, here))
     assert opened.give(here / "rows.csv") == ""
     found = opened.figures()
     scores = [float(row["score"]) for row in own]
@@ -221,14 +213,14 @@ def test_the_page_scores_a_table_as_detect_does(here, chromium, onnxruntime_web,
     opened.done()
 
 
-def test_the_page_reconstructs_images_as_the_model_does(here, chromium, onnxruntime_web, of_images):
+def test_the_page_reconstructs_images_as_the_model_does(here, offline, onnxruntime_web, of_images):
     model, folder = of_images
     given = images(1)[:100]
     np.save(here / "images.npy", given[:, 0].numpy())
     Image.fromarray(given[0, 0].numpy().astype(np.uint8)).save(here / "one.png")
     Image.fromarray(np.zeros((12, 13), np.uint8)).save(here / "wide.png")
     Image.fromarray(np.full((12, 12, 3), (0, 0, 1), np.uint8)).save(here / "blue.png")
-    opened = Opened(chromium, with_page(folder, onnxruntime_web, here))
+    opened = Opened(offline, with_page(folder, onnxruntime_web, here))
     assert opened.give(here / "images.npy") == ""
     found = opened.figures()
     np.testing.assert_allclose(np.array(found["score"], float), bounds(model, given), rtol=1e-5, atol=1e-5)

@@ -1,27 +1,16 @@
 """What tests in a browser share: a server in a thread, and pages whose every error is kept."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 import uvicorn
 
 from narrows.serve.limits import Limits
 from narrows.serve.running import configured, listening
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DESKTOP, PHONE = (1280, 900), (360, 740)
-
-
-def browser():
-    """Chromium of the system, driven by Playwright; a test that wants it is skipped where either is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on the path")
-    return playwright
 
 
 @contextmanager

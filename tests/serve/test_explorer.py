@@ -12,7 +12,7 @@ from served import IMAGES, TABLE, images, objects, rows
 from starlette.testclient import TestClient
 from test_verbs import close, post
 
-from browsing import DESKTOP, PHONE, browser, serving, until
+from browsing import DESKTOP, PHONE, serving, until
 from narrows.apps.serve import serve
 from narrows.cli import run
 from narrows.data.dataset import Dataset
@@ -290,17 +290,6 @@ def trained(tmp_path_factory):
     table = fit_detector(rows(0, 600), TABLE, "detector-without-network", seed=0)
     save_detector(table, folder / "table.safetensors")
     return folder
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = browser()
-    from browsing import CHROMIUM
-
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture
