@@ -134,9 +134,9 @@ def main() -> None:
         page = visit(chromium, address, DESKTOP, "light")
         dragged(page, MOVES // 5)  # what is made at the first time
         frames = dragged(page, MOVES)
-        size = len(json.loads(server.ask("/embed", json.dumps(read(DATA).values[0, 0].tolist()).encode())))
-        alone = asked(server, np.random.default_rng(0).normal(size=(REQUESTS, size)))
-    figures = {"dragging": spread(frames), "requests_without_browser": spread(alone), "code_size": size}
+        code_size = len(json.loads(server.ask("/embed", json.dumps(read(DATA).values[0, 0].tolist()).encode())))
+        alone = asked(server, np.random.default_rng(0).normal(size=(REQUESTS, code_size)))
+    figures = {"dragging": spread(frames), "requests_without_browser": spread(alone), "code_size": code_size}
     print(json.dumps(figures, indent=2))
     record(
         "explorer",

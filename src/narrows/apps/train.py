@@ -12,6 +12,7 @@ from narrows.apps.training_detectors import TrainedDetector, train_detector
 from narrows.apps.training_streams import TrainedOnStream, train_on_stream
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
+from narrows.data.request import STANDARD_INPUT
 from narrows.errors import InputError
 from narrows.launch import joined, launched, refuse_workers, silent
 from narrows.plan import Plan
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from narrows.data.schema import Schema
     from narrows.workers import Workers
 
-STANDARD_INPUT = "-"
 READ_IN_BLOCKS = "the rows are too many to hold: blocks of them are read when they are trained on"
 
 
@@ -112,8 +112,8 @@ def train(
         learns to clean up. It takes the place of the preset's own noise.
     """
     if data == STANDARD_INPUT:
-        refuse_workers("training on standard input")
-        return train_on_stream(output, preset, settings, values, reading, plan, files_alone=contaminated or noisy)
+        _check_stream(contaminated, noisy)
+        return train_on_stream(output, preset, settings, values, reading, plan)
     check = partial(_check, data, output, reading, plan, noisy)
     if not launched():
         check()  # before anything large is imported
@@ -206,6 +206,13 @@ def _trained(
         ],
         notes=list(examples.notes),
     )
+
+
+def _check_stream(contaminated: bool, noisy: str | None) -> None:
+    """Refuse what has no meaning for rows that come once."""
+    refuse_workers("training on standard input")
+    if contaminated or noisy is not None:
+        raise InputError("--contaminated and --noisy are for files; leave them out, or give a file")
 
 
 def _check(data: str, output: Path, reading: Reading, plan: Plan, noisy: str | None) -> None:

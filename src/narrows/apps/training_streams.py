@@ -46,8 +46,8 @@ class TrainedOnStream:
         Updates made.
     seconds : float
         From the first rows to the last.
-    held_out_nats : float
-        The objective at the end, in nats per example.
+    held_out_nats : float or None
+        The objective at the end, in nats per example; None where the rows are too few to hold any out.
     notes : list of str
         Columns that were left out, and why; rows that were not learnt from.
     """
@@ -61,7 +61,7 @@ class TrainedOnStream:
     held_out: int
     steps: int
     seconds: float
-    held_out_nats: float
+    held_out_nats: float | None
     notes: list[str]
 
 
@@ -72,14 +72,11 @@ def train_on_stream(
     values: str | None,
     reading: Reading,
     plan: Plan,
-    *,
-    files_alone: object = None,
 ) -> TrainedOnStream:
     """Make one pass over standard input, an Arrow stream, and write the model.
 
     The first part tells what the columns hold. Each batch first moves the running statistics by which the data are
     standardised, then the weights, at a constant rate; rows are shuffled within parts of about four million cells.
-    ``files_alone`` is what was given of --contaminated and --noisy.
 
     Raises
     ------
@@ -87,8 +84,6 @@ def train_on_stream(
         If an option means nothing here, or the rows cannot be used.
     """
     plan.check()
-    if files_alone:
-        raise InputError("--contaminated and --noisy are for files; leave them out, or give a file")
     _refuse_unheeded(preset, plan)
     check_target(output)
 
@@ -121,7 +116,7 @@ def train_on_stream(
         held_out=kept,
         steps=learner.steps,
         seconds=time.perf_counter() - began,
-        held_out_nats=held_out(model, apart).nats if kept else float("nan"),
+        held_out_nats=held_out(model, apart).nats if kept else None,
         notes=[*first.notes, *([f"{missed} rows were not learnt from: figures were no numbers"] if missed else [])],
     )
 

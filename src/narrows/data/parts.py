@@ -11,7 +11,7 @@ from narrows.data.columnar import stream_blocks
 from narrows.data.columns import Raw
 from narrows.data.dataset import Dataset, from_raw
 from narrows.data.formats import in_columns
-from narrows.data.request import Request
+from narrows.data.request import STANDARD_INPUT, Request
 from narrows.data.sources import located
 from narrows.data.stored import Stored
 from narrows.data.wording import short
@@ -20,7 +20,6 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-STANDARD_INPUT = "-"
 SPOKEN = "standard input"
 CELLS = 2**22  # of a part, or of one block where rows are wider
 BLOCK = 8192  # rows of a part are a multiple of what models take at once

@@ -10,6 +10,8 @@ from narrows.data.schema import Schema
 from narrows.data.wording import listed, short
 from narrows.errors import InputError, at_least
 
+STANDARD_INPUT = "-"
+
 
 @dataclass(frozen=True)
 class Request:
