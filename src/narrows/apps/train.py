@@ -12,7 +12,6 @@ from narrows.apps.training_detectors import TrainedDetector, train_detector
 from narrows.apps.training_streams import TrainedOnStream, train_on_stream
 from narrows.apps.watching import progress_bar
 from narrows.atomic import check_target
-from narrows.data.request import STANDARD_INPUT
 from narrows.errors import InputError
 from narrows.launch import joined, launched, refuse_workers, silent
 from narrows.plan import Plan
@@ -111,6 +110,8 @@ def train(
         A noisy version of each example of the data, in the same order (of files, that of their names): what a denoiser
         learns to clean up. It takes the place of the preset's own noise.
     """
+    from narrows.data.request import STANDARD_INPUT
+
     if data == STANDARD_INPUT:
         _check_stream(contaminated, noisy)
         return train_on_stream(output, preset, settings, values, reading, plan)
