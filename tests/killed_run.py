@@ -6,7 +6,6 @@ Each training is a process of its own. It is killed (SIGKILL) a random time afte
 that kills fall into steps, validations and the writing of checkpoints alike.
 """
 
-import importlib
 import math
 import os
 import random
@@ -85,7 +84,6 @@ def kill_after(process: int, path: Path, checkpoints: int, seconds: float) -> No
 
 
 def main(folder: Path, seed: int) -> None:
-    importlib.import_module("torch._dynamo")  # an optimizer's first step imports it: once for all the processes
     moments = random.Random(seed)
     for recipe in RECIPES:
         (folder / recipe).mkdir()

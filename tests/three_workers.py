@@ -246,8 +246,8 @@ def refused(folder: Path) -> dict[str, object]:
 
 
 def main(folder: Path) -> None:
-    for module in ("torch._dynamo", "narrows.apps.train", "narrows.detection.presets"):
-        importlib.import_module(module)  # once for all the processes; an optimizer's first step wants the first one
+    for module in ("narrows.apps.train", "narrows.detection.presets"):
+        importlib.import_module(module)  # once for all the processes
     narrows.train.INTERVAL_STEPS = 1
     filters.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     together, alone = folder / "together", folder / "alone"

@@ -110,9 +110,11 @@ def fit_baseline(chunks: Iterable[Tensor], size: int) -> Baseline | None:
         centred = x - origin
         rows += len(x)
         total += centred.sum(0)
-        products += centred.T @ centred
+        products.addmm_(centred.T, centred)
     mean = total / rows
-    covariance = products / rows - torch.outer(mean, mean)
-    directions = torch.linalg.eigh(covariance).eigenvectors.flip(1).T
-    components = directions[: min(size, rows, len(mean))].float().contiguous()
+    # In place: what is as large as the covariance is what the fit takes of memory.
+    covariance = products.div_(rows).addr_(mean, mean, alpha=-1)
+    kept = min(size, rows, len(mean))
+    directions = torch.linalg.eigh(covariance).eigenvectors[:, len(mean) - kept :]
+    components = directions.flip(1).T.float().contiguous()
     return Baseline((origin + mean).float(), components)

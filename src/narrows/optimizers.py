@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import compress
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,92 +19,185 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["cosine", "constant", "plateau"]
 
 
-class ClippedSgd(torch.optim.SGD):
+class Optimizer:
+    """Moves parameters against their gradients by a fused kernel of torch's.
+
+    The first of torch's own optimizers that is made loads torch's compiler: 66 MiB and more than a second, as much as a
+    small model trains in.
+
+    Parameters
+    ----------
+    groups : iterable of (sequence of Tensor, float)
+        Parameters, and how many times as fast as others they move.
+    rate : float
+        The full learning rate.
+
+    Attributes
+    ----------
+    rate : float
+        Learning rate of the next step, before the pace of a group.
+    """
+
+    moments: ClassVar[tuple[str, ...]]  # names of what is kept of each parameter in its own shape, from 0 on
+
+    def __init__(self, groups: Iterable[tuple[Sequence[Tensor], float]], rate: float) -> None:
+        self.full_rate = self.rate = rate
+        self.groups = [Group(parameters, pace, self.moments) for parameters, pace in groups]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All that is moved, group by group."""
+        return [parameter for group in self.groups for parameter in group.parameters]
+
+    def forget(self) -> None:
+        """Forget the gradients."""
+        for group in self.groups:
+            for parameter in group.parameters:
+                parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take a step; a parameter without a gradient stays where it is, and its step is not counted."""
+        for group in self.groups:
+            moved = group.told()
+            gradients = [parameter.grad for parameter in moved.parameters if parameter.grad is not None]
+            if gradients:
+                torch._foreach_add_(moved.kept["step"], 1)
+                self.move(moved, gradients, self.rate * group.pace)
+
+    def move(self, group: Group, gradients: list[Tensor], rate: float) -> None:
+        """Move parameters of one group."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on but the rate, by name."""
+        places = [(group, place) for group in self.groups for place in range(len(group.parameters))]
+        return {
+            f"{index}.{name}": tensors[place]
+            for index, (group, place) in enumerate(places)
+            for name, tensors in group.kept.items()
+        }
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state; what it does not name is as at the start."""
+        for name, tensor in self.state().items():
+            tensor.copy_(tensors[name]) if name in tensors else tensor.zero_()
+
+
+class Group:
+    """Parameters that move at one pace, and what is kept of each.
+
+    Parameters
+    ----------
+    parameters : sequence of Tensor
+        All on one device.
+    pace : float
+        How many times as fast as others they move.
+    moments : iterable of str
+        What is kept of each in its own shape, from 0 on, beside the number of its steps.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], pace: float, moments: Iterable[str]) -> None:
+        self.parameters = list(parameters)
+        self.pace = pace
+        self.kept = {name: [torch.zeros_like(parameter) for parameter in parameters] for name in moments}
+        self.kept["step"] = [torch.zeros((), device=parameter.device) for parameter in parameters]
+
+    def told(self) -> Group:
+        """Those of the parameters that have a gradient, with what is kept of them."""
+        there = [parameter.grad is not None for parameter in self.parameters]
+        if all(there):
+            return self
+        some = copy.copy(self)
+        some.parameters = list(compress(self.parameters, there))
+        some.kept = {name: list(compress(tensors, there)) for name, tensors in self.kept.items()}
+        return some
+
+
+class Adam(Optimizer):
+    """A step as long as the running mean of a gradient over the root of its running square (Kingma and Ba 2015).
+
+    Parameters
+    ----------
+    groups, rate
+        As of any.
+    betas : (float, float)
+        Shares kept of both running means.
+    decay : float
+        Share of the weights, times the rate, that each step takes off beside it (adamw; Loshchilov and Hutter 2019).
+    """
+
+    moments = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        groups: Iterable[tuple[Sequence[Tensor], float]],
+        rate: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        decay: float = 0.0,
+    ) -> None:
+        super().__init__(groups, rate)
+        self.betas = betas
+        self.decay = decay
+
+    def move(self, group: Group, gradients: list[Tensor], rate: float) -> None:
+        """Move parameters of one group."""
+        torch._fused_adamw_(
+            group.parameters,
+            gradients,
+            group.kept["exp_avg"],
+            group.kept["exp_avg_sq"],
+            [],
+            group.kept["step"],
+            lr=rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=self.decay,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class ClippedSgd(Optimizer):
     """Gradient descent with momentum whose gradient, in nats per cell, is cut to a norm of 1 (Pascanu et al. 2013).
 
     One rate then serves every likelihood and every batch size: where sigma or a logistic's scale is small, the bare
     gradient grows with its inverse square.
+
+    Parameters
+    ----------
+    groups, rate
+        As of any.
+    momentum : float
+        Share of the last step, over its rate, that the next one goes on with, in [0, 1).
     """
 
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    moments = ("momentum_buffer",)
+
+    def __init__(self, groups: Iterable[tuple[Sequence[Tensor], float]], rate: float, momentum: float = 0.9) -> None:
+        super().__init__(groups, rate)
+        self.momentum = momentum
+
+    def step(self) -> None:
         """Cut the gradient, and take a step."""
-        nn.utils.clip_grad_norm_([p for group in self.param_groups for p in group["params"]], CLIP)
-        super().step(closure)
+        nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        super().step()
 
-
-class GatheredAdam(torch.optim.Adam):
-    """torch's fused Adam, its tensors gathered once: in a small model a step spends a twentieth on gathering them."""
-
-    _gathered: list[_Lists] | None = None
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take a step. The first one, which makes the state, and any with a missing gradient are torch's own."""
-        gradients = [[p.grad for p in group["params"]] for group in self.param_groups]
-        if self._gathered is None or any(gradient is None for group in gradients for gradient in group):
-            super().step()
-            self._gather()
-            return
-        for group, found, lists in zip(self.param_groups, gradients, self._gathered, strict=True):
-            lists.count.add_(1)
-            lists.kernel(
-                group["params"],
-                found,
-                lists.first,
-                lists.second,
-                [],
-                lists.steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a kept state; its tensors are gathered at the next step."""
-        super().load_state_dict(state_dict)
-        self._gathered = None
-
-    def _gather(self) -> None:
-        """Collect the state of each group, unless some parameter has none; the counts become one tensor's views."""
-        if any(not self.state[p] for group in self.param_groups for p in group["params"]):
-            return
-        self._gathered = []
-        for group in self.param_groups:
-            kept = [self.state[p] for p in group["params"]]
-            count = torch.stack([state["step"] for state in kept])
-            for state, step in zip(kept, count.unbind(), strict=True):
-                state["step"] = step
-            kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-            columns = ([state[name] for state in kept] for name in ("exp_avg", "exp_avg_sq", "step"))
-            self._gathered.append(_Lists(kernel, count, *columns))
-
-
-@dataclass(frozen=True)
-class _Lists:
-    """Of one group of parameters: the kernel, the counts of steps as one tensor, and what the kernel wants in lists."""
-
-    kernel: Callable[..., None]
-    count: Tensor
-    first: list[Tensor]
-    second: list[Tensor]
-    steps: list[Tensor]
+    def move(self, group: Group, gradients: list[Tensor], rate: float) -> None:
+        """Move parameters of one group."""
+        velocities = group.kept["momentum_buffer"]
+        torch._foreach_mul_(velocities, self.momentum)
+        torch._foreach_add_(velocities, gradients)
+        torch._foreach_add_(group.parameters, velocities, alpha=-rate)
 
 
 @dataclass(frozen=True)
 class Rule:
     """One optimizer: how it is made, the rate it starts with, its options, and whether it scales each step itself."""
 
-    make: Callable[..., torch.optim.Optimizer]
+    make: Callable[..., Optimizer]
     rate: float
     options: Mapping[str, Any]
     adaptive: bool = True
@@ -111,9 +205,9 @@ class Rule:
 
 CLIP = 1.0
 OPTIMIZERS: Mapping[str, Rule] = {
-    "adam": Rule(GatheredAdam, 1e-3, {"fused": True}),
-    "adamw": Rule(GatheredAdam, 1e-3, {"fused": True, "weight_decay": 1e-2, "decoupled_weight_decay": True}),
-    "sgd": Rule(ClippedSgd, 0.1, {"fused": True, "momentum": 0.9}, adaptive=False),
+    "adam": Rule(Adam, 1e-3, {}),
+    "adamw": Rule(Adam, 1e-3, {"decay": 1e-2}),
+    "sgd": Rule(ClippedSgd, 0.1, {"momentum": 0.9}, adaptive=False),
 }
 
 WARM_UP = 0.02  # share of the training over which a cosine rate rises
@@ -124,9 +218,7 @@ SETTLING_STEPS = 50
 RANGE = (1e-5, 3.0)
 
 
-def make_optimizer(
-    name: str, model: Model, rate: float | None = None, momentum: float | None = None
-) -> torch.optim.Optimizer:
+def make_optimizer(name: str, model: Model, rate: float | None = None, momentum: float | None = None) -> Optimizer:
     """Make an optimizer over a model's parameters.
 
     Parameters
@@ -154,16 +246,8 @@ def make_optimizer(
         at_least("momentum", momentum, 0)
         at_most("momentum", momentum, 0.9999)
         options = {**options, "momentum": momentum}
-    groups = [{"params": group, "pace": pace if rule.adaptive else 1.0} for group, pace in model.paced()]
-    optimizer = rule.make(groups, lr=rule.rate if rate is None else rate, **options)
-    set_rate(optimizer, optimizer.defaults["lr"])
-    return optimizer
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the next steps, times the pace of each group of parameters."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["pace"]
+    groups = [(group, pace if rule.adaptive else 1.0) for group, pace in model.paced()]
+    return rule.make(groups, rule.rate if rate is None else rate, **options)
 
 
 class Constant:
@@ -287,8 +371,8 @@ def range_test(
     start = lowest = figure(trial)
     best_rate = RANGE[0]
     for rate in rates:
-        set_rate(optimizer, rate)
-        optimizer.zero_grad()
+        optimizer.rate = rate
+        optimizer.forget()
         surrogate(trial).backward()
         optimizer.step()
         seen = figure(trial)

@@ -11,6 +11,7 @@ from torch import Tensor
 from narrows.detection.near import Near
 from narrows.detection.view import View
 from narrows.errors import at_least
+from narrows.optimizers import Adam
 
 RATE = 3e-3
 ONLINE_RATE = 1e-3
@@ -108,11 +109,11 @@ class Denoising(View, kind="denoising"):
             weights.append(torch.zeros(after))
         weights = [weight.requires_grad_() for weight in weights]
         batch = min(BATCH, max(16, len(x)))
-        optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+        optimizer = Adam([(weights, 1.0)], RATE, betas=(0.9, 0.99), decay=1e-4)
         for update in range(self.updates):
-            optimizer.param_groups[0]["lr"] = RATE * min(1, (update + 1) / 50) * (1 - update / self.updates)
+            optimizer.rate = RATE * min(1, (update + 1) / 50) * (1 - update / self.updates)
             loss = self._loss(x[torch.randint(len(x), (batch,), generator=generator)], weights, generator)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.forget()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 5.0)
             optimizer.step()

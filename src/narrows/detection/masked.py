@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from narrows.detection.near import Near
 from narrows.detection.view import REFERENCES, View
 from narrows.errors import at_least, at_most
+from narrows.optimizers import Adam
 
 RATE = 2e-3
 LIMIT = 5.0  # deviations beyond which neither context nor target pulls harder
@@ -121,10 +122,10 @@ class Masked(View, kind="masked"):
         pools = [(folds != member).nonzero().flatten() if not few else folds * 0 for member in range(MEMBERS)]
         updates = max(min(self.updates, self.updates * CELLS // context.shape[1]), min(self.updates, FEWEST_UPDATES))
         batch = min(BATCH, max(16, len(context)))
-        optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+        optimizer = Adam([(weights, 1.0)], RATE, betas=(0.9, 0.99), decay=1e-4)
         least = self.least.float()
         for update in range(updates):
-            optimizer.param_groups[0]["lr"] = RATE * min(1, (update + 1) / 20) * (1 - update / updates)
+            optimizer.rate = RATE * min(1, (update + 1) / 20) * (1 - update / updates)
             rows = torch.stack([pool[torch.randint(len(pool), (batch,), generator=generator)] for pool in pools])
             x, r = context[rows], target[rows]
             kept = 0.4 + 0.5 * torch.rand(*rows.shape, 1, generator=generator)
@@ -137,7 +138,7 @@ class Masked(View, kind="masked"):
             hidden = 1 - seen
             counted = hidden * self._least((loss.detach() * hidden).sum(2) / hidden.sum(2).clamp_min(1))
             loss = (loss * counted).sum() / counted.sum().clamp_min(1) * MEMBERS
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.forget()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 5.0)
             optimizer.step()

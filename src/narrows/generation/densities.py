@@ -18,6 +18,7 @@ from narrows.distributions import Mixture as MixtureOf
 from narrows.errors import InputError
 from narrows.latents import Flow
 from narrows.noise import Noise
+from narrows.optimizers import Adam
 
 MOST_PARTS = 128
 ROWS_OF_PART = 5  # times the numbers that a part has: with fewer rows for each, more parts are not tried
@@ -131,15 +132,14 @@ def fit_flow(flow: Flow, draws: Iterator[Tensor], held_out: Tensor) -> None:
     with torch.no_grad():
         flow.placed.shift.copy_(first.mean(0))
         flow.placed.log_scale.copy_(scale_of(first).log())
-    optimizer = torch.optim.Adam(flow.parameters(), lr=FLOW_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, FLOW_STEPS)
+    optimizer = Adam([(list(flow.parameters()), 1.0)], FLOW_RATE)
     best, kept = -math.inf, dict[str, Tensor]()
     for step, codes in enumerate(itertools.islice(draws, FLOW_STEPS)):
-        optimizer.zero_grad()
+        optimizer.rate = FLOW_RATE * 0.5 * (1 + math.cos(math.pi * step / FLOW_STEPS))
+        optimizer.forget()
         (-flow_nats(flow, codes)).backward()
         torch.nn.utils.clip_grad_norm_(flow.parameters(), 10.0)
         optimizer.step()
-        schedule.step()
         if step % LOOK_EVERY == LOOK_EVERY - 1:
             with torch.no_grad():
                 nats = float(flow_nats(flow, held_out))

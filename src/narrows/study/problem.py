@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from narrows.axes import Gradient, Latent, Objective
 from narrows.noise import Noise
+from narrows.optimizers import Adam
 from narrows.study.exact import Points, expected, points
 from narrows.values import Clock, Terms
 
@@ -72,9 +73,9 @@ class Problem:
     def descended(self, objective: Objective) -> Problem:
         """The same problem after some steps of Adam along the exact gradient."""
         encoder, biases = (part.double().clone().requires_grad_() for part in (self.encoder, self.decoder))
-        optimizer = torch.optim.Adam([encoder, biases], lr=DESCENT_RATE)
+        optimizer = Adam([([encoder, biases], 1.0)], DESCENT_RATE)
         for _ in range(DESCENT_STEPS):
-            optimizer.zero_grad()
+            optimizer.forget()
             self._mean(objective, encoder, biases).backward()
             optimizer.step()
         return Problem(self.latent, (encoder.detach().float(), biases.detach().float()))
@@ -82,13 +83,13 @@ class Problem:
     def warm(self, gradient: Gradient, objective: Objective) -> None:
         """Let a baseline that learns see so many steps at these weights; then hold it still."""
         own = list(gradient.parameters())
-        optimizer = torch.optim.Adam(own, lr=0.01) if own else None
+        optimizer = Adam([(own, 1.0)], 0.01) if own else None
         gradient.train()
         for step in range(WARM_STEPS if gradient.state_dict() else 0):
             encoder, biases = self.encoder.repeat(WARM_ROWS, 1, 1), self.decoder.repeat(WARM_ROWS, 1)
             surrogate = self._surrogate(gradient, objective, encoder.requires_grad_(), biases, Noise(step))
             if optimizer is not None:
-                optimizer.zero_grad()
+                optimizer.forget()
                 surrogate.backward()
                 optimizer.step()
         gradient.eval()
