@@ -168,7 +168,9 @@ class Model(nn.Module):
                 f"row, or take latent=gaussian"
             )
         rows, *own = raw.split(self.schema.shape[0], 1) if self.recipe.corruption.own else (raw,)
-        batch = dataclasses.replace(self.batch(rows, noise), condition=condition)
+        batch = self.batch(rows, noise)
+        if condition is not None:
+            batch = dataclasses.replace(batch, condition=condition)
         return dataclasses.replace(batch, seen=self.batch(own[0], noise).seen) if own else batch
 
     def posterior(self, seen: Tensor) -> Distribution:

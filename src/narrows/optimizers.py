@@ -62,7 +62,7 @@ class Optimizer:
             moved = group.told()
             gradients = [parameter.grad for parameter in moved.parameters if parameter.grad is not None]
             if gradients:
-                torch._foreach_add_(moved.kept["step"], 1)
+                moved.count()
                 self.move(moved, gradients, self.rate * group.pace)
 
     def move(self, group: Group, gradients: list[Tensor], rate: float) -> None:
@@ -102,7 +102,16 @@ class Group:
         self.parameters = list(parameters)
         self.pace = pace
         self.kept = {name: [torch.zeros_like(parameter) for parameter in parameters] for name in moments}
-        self.kept["step"] = [torch.zeros((), device=parameter.device) for parameter in parameters]
+        # Views of one tensor, so that all of them rise at once.
+        self.counts = torch.zeros(len(self.parameters), device=self.parameters[0].device)
+        self.kept["step"] = list(self.counts.unbind())
+
+    def count(self) -> None:
+        """Count a step of each parameter."""
+        if len(self.parameters) == len(self.counts):
+            self.counts.add_(1)
+        else:
+            torch._foreach_add_(self.kept["step"], 1)
 
     def told(self) -> Group:
         """Those of the parameters that have a gradient, with what is kept of them."""

@@ -97,8 +97,11 @@ class Dictionary(Network, kind="dictionary"):
         """(n, x) -> h (n, features)."""
         atoms = self.atoms
         weight = atoms if self.tied else self.weight
+        if not self.steps:
+            # W (x - b) + c without x - b, whose slope would take one more product of matrices.
+            return nn.functional.linear(seen.flatten(1), weight, self.lift - (weight * self.bias).sum(1))
         centred = seen.flatten(1) - self.bias
-        h = nn.functional.linear(centred, weight, None if self.steps else self.lift)
+        h = nn.functional.linear(centred, weight)
         for step in range(self.steps):
             z = (h - self.log_threshold[step].exp()).relu()
             g = nn.functional.linear(centred - z @ atoms, weight)
