@@ -282,7 +282,7 @@ def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
             return fit_typical(targets, transform.is_symbol)
         chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
         # Components as many as cells tell all, and nothing of a code that is no code.
-        return fit_baseline(chunks, 0 if model.latent.whole else model.latent.size)
+        return fit_baseline(chunks, 0 if model.latent.whole else model.latent.kept)
 
 
 def _device(name: str) -> torch.device:

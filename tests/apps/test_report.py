@@ -131,6 +131,23 @@ def test_sections_come_and_go_with_the_model(models, here, reported, done):
     assert "traversals" not in titles(text)
 
 
+def test_beside_sparse_codes_stand_as_many_components_as_a_row_keeps_numbers(here, reported, done):
+    sparse = ("--preset", "dictionary", "--epochs", 1, "--set", "latent.size=80", "latent.k=5")
+    done("train", "digits", "-o", "wide.safetensors", *sparse)
+    text, _ = reported("wide.safetensors", "digits:test", "--rows", 40)
+    assert "Beside it, 5 principal components make" in text
+    assert "principal components, 5 numbers" in text
+
+
+def test_a_model_without_a_code_is_not_said_to_rebuild_or_draw(here, reported, done):
+    done("train", "digits", "-o", "told.safetensors", "--preset", "compressor-fast", "--epochs", 1)
+    text, _ = reported("told.safetensors", "digits:test", "--rows", 40)
+    assert "A model without a code (preset compressor-fast) tells the 64 numbers of a row from each other." in text
+    assert "told.safetensors has no code" in text
+    for word in ("principal components make", "New examples: codes", "Best: rows"):
+        assert word not in text
+
+
 def test_an_old_file_is_reported_and_a_file_without_a_curve_says_so(models, here, reported):
     from dataclasses import replace
 

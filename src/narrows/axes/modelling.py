@@ -128,6 +128,11 @@ class Latent(Part, axis="latent"):
         return self.size
 
     @property
+    def kept(self) -> int:
+        """Numbers of a code that may tell of one row: all of them, or those of a sparse one that are not 0."""
+        return self.size
+
+    @property
     def bounds(self) -> bool:
         """Whether what a code costs is a length in nats, so that the elbo bounds log p(x): codes drawn, or none."""
         return self.random or not self.size

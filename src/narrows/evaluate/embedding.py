@@ -97,7 +97,9 @@ def _embeddings(fitted: Fitted, rows: Tensor, reference: Tensor | None, seed: in
         notes.append("no PCA: a table with gaps, or rows of very many cells, have none beside the model")
         return
     width = len(fitted.baseline.components)
-    if width < model.latent.size:
+    if model.latent.kept < model.latent.size:
+        notes.append(f"PCA has {width} components, as many as numbers of a sparse code are not 0")
+    elif width < model.latent.size:
         notes.append(f"PCA has {width} components: the training data have no more rows or columns")
     yield principal(fitted.baseline, model, rows, reference, beside["pca_error"])
     if reference is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import singledispatch
 
 from narrows.apps.showing import text
@@ -18,21 +19,7 @@ def brief(subject: ModelSubject | DetectorSubject) -> list[str]:
 @brief.register
 def _(subject: ModelSubject) -> list[str]:
     found = subject.figures
-    made = f"from a code of {found.code_size:,} numbers" if found.code_size else "without a code"
-    said = [
-        f"An autoencoder (preset {subject.fitted.preset}) rebuilds rows of {found.cells:,} numbers {made}. On "
-        f"{subject.rows.said} of {subject.rows.data} its squared error is {text(found.reconstruction_error)} a cell "
-        f"({found.error_unit})."
-    ]
-    beside = []
-    if found.pca_error is not None:
-        beside.append(f"principal components of the same number make {text(found.pca_error)}")
-    if found.mean_error is not None:
-        beside.append(f"the same guess for every row makes {text(found.mean_error)}")
-    if beside:
-        said.append(f"Beside it, {' and '.join(beside)}.")
-    if found.active_units is not None:
-        said.append(f"Of the {found.units:,} units of its code {found.active_units:,} are in use on these rows.")
+    said = list(_of_code(subject) if found.code_size else _of_no_code(subject))
     if found.bits_per_dim is not None:
         said.append(
             f"As a model of what rows there are, it needs {text(found.bits_per_dim)} bits a cell at most, as its bound "
@@ -41,6 +28,33 @@ def _(subject: ModelSubject) -> list[str]:
             else f"Its bound on the log density is {text(found.elbo_nats)} nats a row, in the unit of the data."
         )
     return said
+
+
+def _of_code(subject: ModelSubject) -> Iterator[str]:
+    """What the code of a row keeps of it."""
+    found = subject.figures
+    yield (
+        f"An autoencoder (preset {subject.fitted.preset}) rebuilds rows of {found.cells:,} numbers from a code of "
+        f"{found.code_size:,} numbers. On {subject.rows.said} of {subject.rows.data} its squared error is "
+        f"{text(found.reconstruction_error)} a cell ({found.error_unit})."
+    )
+    beside = []
+    if found.pca_error is not None:
+        beside.append(f"{subject.components:,} principal components make {text(found.pca_error)}")
+    if found.mean_error is not None:
+        beside.append(f"the same guess for every row makes {text(found.mean_error)}")
+    if beside:
+        yield f"Beside it, {' and '.join(beside)}."
+    if found.active_units is not None:
+        yield f"Of the {found.units:,} units of its code {found.active_units:,} are in use on these rows."
+
+
+def _of_no_code(subject: ModelSubject) -> Iterator[str]:
+    """What stands in place of a code."""
+    yield (
+        f"A model without a code (preset {subject.fitted.preset}) tells the {subject.figures.cells:,} numbers of a row "
+        f"from each other."
+    )
 
 
 @brief.register

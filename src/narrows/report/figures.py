@@ -39,11 +39,12 @@ def _unit(name: str, found: Evaluation) -> str:
 
 
 def beside_pca(subject: ModelSubject) -> Iterator[Figure]:
-    """Set the model's error beside that of principal components at the same code size, and of no code at all."""
+    """Set the model's error beside that of as many principal components as its code has numbers, and of no code."""
+    subject.check_code()
     found = subject.figures
     errors = {
         "this model": found.reconstruction_error,
-        f"principal components, {found.code_size} numbers": found.pca_error,
+        f"principal components, {subject.components:,} numbers": found.pca_error,
         "the same guess for every row": found.mean_error,
     }
     rows = [(name, error) for name, error in errors.items() if error is not None]

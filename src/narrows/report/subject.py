@@ -13,8 +13,10 @@ from torch import Tensor
 
 from narrows.apps.reading import Reading
 from narrows.axes import Latent
+from narrows.baseline import Baseline
 from narrows.data.schema import Schema
 from narrows.detection.files import FittedDetector
+from narrows.errors import InputError
 from narrows.evaluate import evaluate
 from narrows.evaluate.reconstruction import row_errors
 from narrows.inference import codes
@@ -180,6 +182,17 @@ class ModelSubject(_Subject):
     def codes(self) -> Tensor:
         """Codes (m, d) of the rows that stand for all; see `Rows.spread`."""
         return codes(self.fitted.model, self.rows.tensor[torch.from_numpy(self.rows.spread)])
+
+    @property
+    def components(self) -> int:
+        """Principal components that are kept beside the model; 0 where there are none."""
+        baseline = self.fitted.baseline
+        return len(baseline.components) if isinstance(baseline, Baseline) else 0
+
+    def check_code(self) -> None:
+        """Raise `InputError` for a model without a code, of which nothing is rebuilt and nothing drawn."""
+        if not self.fitted.model.latent.size:
+            raise InputError(f"{self.name} has no code: it tells the numbers of a row from each other")
 
     @property
     def active(self) -> list[int]:
