@@ -40,6 +40,8 @@ def files(tmp_path_factory) -> Path:
     _untrained(folder / "denoiser.safetensors", "denoiser", IMAGES, images(0), *noise)
     hiding = ("corruption=mask", "corruption.rate=0.5")
     _untrained(folder / "filler.safetensors", "denoiser", IMAGES, images(0), *noise, *hiding)
+    _untrained(folder / "compressor.safetensors", "compressor-fast", IMAGES, images(0))
+    _untrained(folder / "sparse.safetensors", "sparse", IMAGES, images(0), "network=mlp", "network.width=8")
     numbers = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     plain = Schema((3,), -3.0, 3.0, names=("a", "b", "c"))
     _untrained(folder / "numbers.safetensors", "autoencoder", plain, numbers, *small)

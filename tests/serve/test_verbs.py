@@ -144,6 +144,17 @@ def test_decode_is_the_command_line_and_the_way_back_from_embed(client, files, a
     assert list(row) == [column.name for column in TABLE.columns]
 
 
+@pytest.mark.parametrize(
+    ("model", "verb", "says"), [("compressor", "embed", "has no code to give"), ("sparse", "generate", "codes have no")]
+)
+def test_what_a_model_cannot_do_is_said_before_it_is_asked(client, model, verb, says):
+    """A page that shows what a model can do asks for nothing else."""
+    assert client(model).get("/ready").json() == {"status": "ready"}
+    assert says in client(model).get("/model").json()["verbs"][verb]
+    answer = post(client(model), verb, png(images(1, 1)[0]) if verb == "embed" else b"", JSON)
+    assert (answer.status_code, says in answer.json()["detail"]) == (422, True), answer.json()
+
+
 def test_codes_that_are_none_are_refused(client):
     for body, says in (
         ([1, 2, 3], "an array of 3 cells, not 2"),

@@ -239,8 +239,14 @@ def _generate(
     return examples(loaded, made.numpy())
 
 
-def _check_seed(loaded: Loaded, seed: int, **_: Any) -> None:
+def _check_draws_codes(loaded: Loaded, seed: int, **_: Any) -> None:
     check_seed(seed)
+    loaded.fitted.model.source(1)
+
+
+def _check_code(loaded: Loaded) -> None:
+    if not loaded.fitted.model.latent.size:
+        raise InputError(f"{loaded.name} has no code to give: it tells the numbers of a row from each other")
 
 
 VERBS: Mapping[str, Verb] = {
@@ -255,7 +261,7 @@ VERBS: Mapping[str, Verb] = {
             _detect,
             _check_rate,
         ),
-        Verb("embed", embed.embed, (), "model", "rows", _embed),
+        Verb("embed", embed.embed, (), "model", "rows", _embed, _check_code),
         Verb("decode", decode.decode, (), "model", "codes", _decode, _check_decodes),
         Verb("reconstruct", reconstruct.reconstruct, (), "model", "rows", _reconstruct),
         Verb("denoise", denoise.denoise, (), "model", "pictures", _denoise, _check_noise),
@@ -267,7 +273,7 @@ VERBS: Mapping[str, Verb] = {
             "model",
             "nothing",
             _generate,
-            _check_seed,
+            _check_draws_codes,
         ),
     )
 }
