@@ -6,8 +6,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, distributions
-from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
@@ -16,9 +14,6 @@ from narrows.data.schema import Schema
 from narrows.errors import at_least
 from narrows.noise import Noise
 from narrows.sampling import draw, gumbel_argmax
-
-FOLDS = 5  # factors of 1 to 2 are multiplied 32 at a time, far from overflow
-FEW = 200_000  # cells over which a pass takes less time than a call
 
 
 class Bernoulli(Likelihood, kind="bernoulli"):
@@ -66,41 +61,8 @@ class Bits(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of the bits ``value`` (n, x) or (k, n, x), summed over cells: (k, n)."""
         logits = self.logits if value.dim() < self.logits.dim() else self.logits.expand_as(value)
-        if logits.requires_grad and torch.is_grad_enabled() and logits.numel() > FEW:
-            nats: Tensor = _Nats.apply(logits, value)
-            return nats
         cells = binary_cross_entropy_with_logits(logits, value.expand_as(logits), reduction="none")
         return -cells.sum(tuple(range(2, cells.dim())))
-
-
-class _Nats(Function):
-    """Nats of bits with their slope, in half the passes over memory that torch's cross-entropy and its sum take.
-
-    With the logit l of a bit x, minus its nats are softplus((1 - 2x) l) = max((1 - 2x) l, 0) + ln(1 + exp(-|l|)), and
-    their sum needs few logarithms: (1 + a)(1 + b) = 1 + (a + b + ab), which loses nothing of a small a or b.
-    """
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, logits: Tensor, value: Tensor) -> Tensor:
-        """Logits (k, n, x), bits (n, x) or (k, n, x) -> nats (k, n)."""
-        ctx.save_for_backward(logits, value)
-        wrong = torch.rsub(value, 1, alpha=2) * logits
-        nats = wrong.clamp_min_(0).flatten(2).sum(2)
-        doubts = logits.abs().neg_().exp_().flatten(2)
-        for _ in range(FOLDS):
-            half = doubts.shape[2] // 2
-            first, second = doubts[:, :, :half], doubts[:, :, doubts.shape[2] - half :]
-            first.addcmul_(first, second).add_(second)
-            doubts = doubts[:, :, : doubts.shape[2] - half]
-        return nats.add_(doubts.log1p().sum(2)).neg_()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        """d nats / d l = x - sigmoid(l)."""
-        logits, value = ctx.saved_tensors
-        means = logits.sigmoid()
-        return torch.sub(value, means, out=means).mul_(slope.view(*slope.shape, *[1] * (logits.dim() - 2))), None
 
 
 @draw.register
