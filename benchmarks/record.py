@@ -56,7 +56,7 @@ def record(
         raise ValueError(f"name is {name!r}; give the stem of a file, such as 'train_speed'")
     page = {
         "command": _running_command() if command is None else command,
-        "commit": _commit(),
+        "commit": MEASURED,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "figures": figures,
         "machine": _machine(),
@@ -190,3 +190,6 @@ def _version(library: str) -> str | None:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+MEASURED = _commit()  # at the start: a commit that comes in meanwhile is not what was measured

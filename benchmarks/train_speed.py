@@ -88,8 +88,9 @@ def narrows_epoch(
     from narrows.data.schema import infer_schema
     from narrows.model import Model
     from narrows.noise import Noise
-    from narrows.optimizers import Constant, make_optimizer
+    from narrows.optimizers import make_optimizer
     from narrows.presets import choose
+    from narrows.schedules import Constant
     from narrows.train import Run
 
     schema = infer_schema(data)

@@ -20,10 +20,11 @@ from narrows.errors import InputError
 from narrows.fit import fit
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.optimizers import make_optimizer, make_schedule
+from narrows.optimizers import make_optimizer
 from narrows.persist import Fitted, read_tensors, save
 from narrows.plan import Plan
 from narrows.presets import choose
+from narrows.schedules import make_schedule
 from narrows.tensors import data_fingerprint
 from narrows.train import Run, train
 from narrows.values import Figures, Progress

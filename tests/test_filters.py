@@ -19,9 +19,10 @@ from narrows.data.schema import infer_schema
 from narrows.latents import Point
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.optimizers import make_optimizer, make_schedule
+from narrows.optimizers import make_optimizer
 from narrows.persist import read_tensors
 from narrows.presets import choose
+from narrows.schedules import make_schedule
 from narrows.train import Run, held_out, train
 from narrows.values import Figures, Finding, Progress
 

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from narrows.data.batches import Batches
 from narrows.data.schema import infer_schema
+from narrows.descent import Adam, Optimizer
 from narrows.errors import InputError
 from narrows.fit import _rate, fit
 from narrows.model import Model
-from narrows.optimizers import OPTIMIZERS, Adam, Average, Optimizer, make_optimizer, make_schedule
+from narrows.optimizers import OPTIMIZERS, Average, make_optimizer
 from narrows.plan import Plan
 from narrows.presets import choose
+from narrows.schedules import make_schedule
 
 
 def table(n: int = 400, columns: int = 12, factors: int = 3) -> np.ndarray:
@@ -154,12 +156,15 @@ def test_every_parameter_of_the_model_is_moved():
         assert {id(p) for p in moved} == {id(p) for p in model.parameters()}
 
 
-def test_the_rate_of_each_group_has_its_pace():
+def test_the_rate_is_set_for_each_group_by_its_pace():
     model = small_model()
     for name, rule in OPTIMIZERS.items():
-        optimizer = make_optimizer(name, model)
+        optimizer, used = make_optimizer(name, model), list[float]()
         assert optimizer.rate == rule.rate
-        assert sorted({group.pace for group in optimizer.groups}) == sorted(set(paces(model, rule.adaptive)))
+        optimizer.rate = 0.25
+        optimizer.move = lambda group, gradients, rate, used=used: used.append(rate)
+        take_steps(model, optimizer, 1)
+        assert set(used) == {0.25 * pace for pace in paces(model, rule.adaptive)}
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from narrows.data.schema import infer_schema
 from narrows.errors import InputError
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.optimizers import make_optimizer, make_schedule
+from narrows.optimizers import make_optimizer
 from narrows.presets import choose
+from narrows.schedules import make_schedule
 from narrows.train import Run, held_out, precision_for, train
 from narrows.values import Clock, Scores
 

@@ -29,11 +29,12 @@ from narrows.errors import InputError
 from narrows.launch import accelerator
 from narrows.model import Model, Recipe
 from narrows.noise import DealtNoise, Noise
-from narrows.optimizers import make_optimizer, make_schedule, range_test
+from narrows.optimizers import make_optimizer, range_test
 from narrows.persist import Fitted
 from narrows.plan import Plan
 from narrows.presets import choose
 from narrows.records import plain
+from narrows.schedules import make_schedule
 from narrows.together import begin_alike, check_shared, identity_of
 from narrows.train import Run, held_out, precision_for, train
 from narrows.values import Clock, Finding, Labelled, Progress, apart
@@ -282,7 +283,7 @@ def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
             return fit_typical(targets, transform.is_symbol)
         chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
         # Components as many as cells tell all, and nothing of a code that is no code.
-        return fit_baseline(chunks, 0 if model.latent.whole else model.latent.kept)
+        return fit_baseline(chunks, 0 if model.latent.whole else model.latent.size)
 
 
 def _device(name: str) -> torch.device:

@@ -104,6 +104,15 @@ def sparse_codes(model: Model, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat(rows), torch.cat(units), torch.cat(numbers)
 
 
+def check_code(model: Model, purpose: str) -> None:
+    """Raise `InputError` where a code is nothing, or all that is seen; ``purpose`` is the verb that wants one."""
+    latent = model.latent
+    if latent.whole or not latent.size:
+        raise InputError(
+            f"latent {latent.kind} is no code, so there is none to {purpose}; take a model with a bottleneck"
+        )
+
+
 def check_sparse(model: Model) -> None:
     """Raise `InputError` if the model's codes are dense."""
     if not model.latent.sparse:

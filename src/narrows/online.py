@@ -18,10 +18,11 @@ from narrows.errors import InputError
 from narrows.fit import new_model, versions
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.optimizers import make_optimizer, make_schedule
+from narrows.optimizers import make_optimizer
 from narrows.persist import Fitted
 from narrows.plan import Plan
 from narrows.records import plain
+from narrows.schedules import make_schedule
 from narrows.train import Run
 from narrows.values import Finding, table
 

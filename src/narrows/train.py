@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from narrows.data.batches import Batches
+from narrows.descent import Optimizer
 from narrows.errors import unknown
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.optimizers import Average, Constant, Optimizer
+from narrows.optimizers import Average
+from narrows.schedules import Constant
 from narrows.tensors import under
 from narrows.values import Clock, Figures, Labelled, Progress, Scores, apart, table
 from narrows.workers import whole

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -131,19 +132,26 @@ def test_sections_come_and_go_with_the_model(models, here, reported, done):
     assert "traversals" not in titles(text)
 
 
-def test_beside_sparse_codes_stand_as_many_components_as_a_row_keeps_numbers(here, reported, done):
+def test_beside_sparse_codes_stand_components_of_their_size_and_of_what_a_row_keeps(here, reported, done):
     sparse = ("--preset", "dictionary", "--epochs", 1, "--set", "latent.size=80", "latent.k=5")
     done("train", "digits", "-o", "wide.safetensors", *sparse)
     text, _ = reported("wide.safetensors", "digits:test", "--rows", 40)
-    assert "Beside it, 5 principal components make" in text
-    assert "principal components, 5 numbers" in text
+    baseline, rows = load(here / "wide.safetensors").baseline, read("digits:test").values[:40]
+    x = torch.from_numpy(rows.reshape(40, -1) / 16).float()
+    for number in (len(baseline.components), 5):
+        kept = baseline.components[:number]
+        error = (x - baseline.mean - (x - baseline.mean) @ kept.T @ kept).square().mean()
+        line = re.search(rf'principal components, {number} numbers</th><td class="number"><data value="([^"]+)">', text)
+        assert float(line[1]) == pytest.approx(float(error), rel=1e-3, abs=1e-9)
+        assert f"{number} principal components make" in text
 
 
 def test_a_model_without_a_code_is_not_said_to_rebuild_or_draw(here, reported, done):
     done("train", "digits", "-o", "told.safetensors", "--preset", "compressor-fast", "--epochs", 1)
     text, _ = reported("told.safetensors", "digits:test", "--rows", 40)
     assert "A model without a code (preset compressor-fast) tells the 64 numbers of a row from each other." in text
-    assert "told.safetensors has no code" in text
+    assert "latent none is no code, so there is none to rebuild rows from" in text
+    assert "latent none has no code to draw an example by" in text
     for word in ("principal components make", "New examples: codes", "Best: rows"):
         assert word not in text
 

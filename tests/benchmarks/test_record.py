@@ -98,16 +98,22 @@ def test_command_is_the_running_line(recorder, monkeypatch, tmp_path, argv, comm
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_commit_is_dirty_only_when_something_other_than_results_changed(recorder, tmp_path):
-    assert read(recorder.record("one", {}, seconds=0))["commit"] is None
+    assert recorder._commit() is None
     (tmp_path / "code.py").write_text("1")
     git(tmp_path, "init")
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-m", "first")
     recorder.record("one", {}, seconds=0)
-    clean = read(recorder.record("two", {}, seconds=0))["commit"]
+    clean = recorder._commit()
     assert re.fullmatch(r"[0-9a-f]{40}", clean)
     (tmp_path / "code.py").write_text("2")
-    assert read(recorder.record("two", {}, seconds=0))["commit"] == f"{clean}-dirty"
+    assert recorder._commit() == f"{clean}-dirty"
+
+
+def test_the_commit_is_the_one_at_the_start(recorder, monkeypatch):
+    """What is committed while a benchmark runs was not measured."""
+    monkeypatch.setattr(recorder, "_commit", lambda: "a later one")
+    assert read(recorder.record("one", {}, seconds=0))["commit"] == recorder.MEASURED != "a later one"
 
 
 @pytest.mark.parametrize("figure", [float("nan"), float("inf"), np.float32("nan"), torch.tensor([1.0, float("nan")])])

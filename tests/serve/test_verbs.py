@@ -145,7 +145,8 @@ def test_decode_is_the_command_line_and_the_way_back_from_embed(client, files, a
 
 
 @pytest.mark.parametrize(
-    ("model", "verb", "says"), [("compressor", "embed", "has no code to give"), ("sparse", "generate", "codes have no")]
+    ("model", "verb", "says"),
+    [("compressor", "embed", "is no code, so there is none to write"), ("sparse", "generate", "codes have no")],
 )
 def test_what_a_model_cannot_do_is_said_before_it_is_asked(client, model, verb, says):
     """A page that shows what a model can do asks for nothing else."""

@@ -35,10 +35,11 @@ def decode(model: Path, data: str, output: Path, reading: Reading = Reading()) -
     check_target(output, inputs=[model, data])
 
     from narrows.data.writers import check_suffix
+    from narrows.inference import check_code
     from narrows.persist import load
 
     fitted = load(model)
-    check_decodes(fitted.model)
+    check_code(fitted.model, "decode")
     suffix = check_suffix(output, suffixes_for(fitted.schema))
     z = reading.read(data, code_schema(fitted.model)).values
     if suffix == ".png":
@@ -52,13 +53,6 @@ def code_schema(model: Model) -> Schema:
 
     size = model.latent.size
     return Schema((size,), float("-inf"), float("inf"), names=tuple(f"z{place}" for place in range(size)))
-
-
-def check_decodes(model: Model) -> None:
-    """Raise `InputError` where there is no code to decode."""
-    latent = model.latent
-    if latent.whole or not latent.size:
-        raise InputError(f"latent {latent.kind} is no code, so there is none to decode; take a model with a bottleneck")
 
 
 def examples_of(model: Model, z: np.ndarray) -> np.ndarray:

@@ -190,11 +190,12 @@ class Embedding:
         return (".npz" if self.sparse else ".npy") if suffix == ".npy" else as_table(suffix)
 
     def open(self) -> _AtWork:
-        """Load the model; raises `InputError` if it is none, or its codes are dense and were to be sparse."""
-        from narrows.inference import check_sparse
+        """Load the model; raises `InputError` if it is none, has no codes, or dense ones that were to be sparse."""
+        from narrows.inference import check_code, check_sparse
         from narrows.persist import load
 
         fitted = load(self.model)
+        check_code(fitted.model, "write")
         if self.sparse:
             check_sparse(fitted.model)
         return _AtWork(self, fitted)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from narrows.descent import Adam
 from narrows.detection.near import Near
 from narrows.detection.view import View
 from narrows.errors import at_least
-from narrows.optimizers import Adam
 
 RATE = 3e-3
 ONLINE_RATE = 1e-3

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from narrows.descent import Adam
 from narrows.detection.near import Near
 from narrows.detection.view import REFERENCES, View
 from narrows.errors import at_least, at_most
-from narrows.optimizers import Adam
 
 RATE = 2e-3
 LIMIT = 5.0  # deviations beyond which neither context nor target pulls harder

@@ -111,7 +111,7 @@ def kernel_principal(model: Model, rows: Tensor, reference: Tensor, seed: int) -
     Width and ridge are those with the smallest error on a fifth of these; the fit is then to all of them.
     """
     chosen = np.random.default_rng(seed).permutation(len(reference))[:KERNEL_ROWS]
-    x, size = comparable(model, reference[chosen]), model.latent.kept
+    x, size = comparable(model, reference[chosen]), model.latent.size
     held, kept = np.split(x, [max(1, int(HELD_OUT * len(x)))])
     choices = itertools.product(WIDTHS, RIDGES)
     best = min(choices, key=lambda choice: KernelComponents(kept, size, *choice).squared_error(held))

@@ -15,7 +15,7 @@ from narrows.errors import InputError
 from narrows.evaluate.classes import NEIGHBOURS, Classes
 from narrows.evaluate.components import KERNEL_ROWS, Coded, kernel_principal, principal
 from narrows.evaluate.reconstruction import errors
-from narrows.inference import clean_input, codes, in_chunks
+from narrows.inference import check_code, clean_input, codes, in_chunks
 from narrows.persist import Fitted
 from narrows.records import CodeCheck, Kept
 from narrows.tensors import data_fingerprint, tensor_of
@@ -47,8 +47,7 @@ def check_codes(fitted: Fitted, data: Dataset, reference: Dataset | None = None,
         If the model has no codes, was trained on these rows, or all of them are reference rows.
     """
     model, notes = fitted.model.eval(), list[str]()
-    if model.latent.whole or not model.latent.size:
-        raise InputError(f"this model has no codes to measure (latent {model.latent.kind}); train preset autoencoder")
+    check_code(model, "measure")
     _refuse_known(fitted, data, reference, notes)
     data = _without_known(data, reference, notes)
     rows, others = tensor_of(data.values), None if reference is None else tensor_of(reference.values)
@@ -97,9 +96,7 @@ def _embeddings(fitted: Fitted, rows: Tensor, reference: Tensor | None, seed: in
         notes.append("no PCA: a table with gaps, or rows of very many cells, have none beside the model")
         return
     width = len(fitted.baseline.components)
-    if model.latent.kept < model.latent.size:
-        notes.append(f"PCA has {width} components, as many as numbers of a sparse code are not 0")
-    elif width < model.latent.size:
+    if width < model.latent.size:
         notes.append(f"PCA has {width} components: the training data have no more rows or columns")
     yield principal(fitted.baseline, model, rows, reference, beside["pca_error"])
     if reference is None:

@@ -13,12 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from narrows.descent import Adam
 from narrows.distributions import DiagonalNormal, FullNormal
 from narrows.distributions import Mixture as MixtureOf
 from narrows.errors import InputError
 from narrows.latents import Flow
 from narrows.noise import Noise
-from narrows.optimizers import Adam
 
 MOST_PARTS = 128
 ROWS_OF_PART = 5  # times the numbers that a part has: with fewer rows for each, more parts are not tried

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from narrows.errors import InputError, at_least, unknown
-from narrows.inference import clean_input, codes, decoded
+from narrows.inference import check_code, clean_input, codes, decoded
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.sampling import sample
@@ -160,9 +160,8 @@ def check_row(row: int, rows: int) -> None:
 
 def check_moves(model: Model) -> None:
     """Raise `InputError` where there is nothing between two codes, or no code."""
+    check_code(model, "move")
     latent = model.latent
-    if latent.whole or not latent.size:
-        raise InputError(f"latent {latent.kind} is no code, so there is none to move; take a model with a bottleneck")
     if latent.discrete:
         raise InputError(
             f"{latent.kind} codes are of a discrete set, with nothing between two of them; train preset variational"

@@ -38,13 +38,11 @@ def _of_code(subject: ModelSubject) -> Iterator[str]:
         f"{found.code_size:,} numbers. On {subject.rows.said} of {subject.rows.data} its squared error is "
         f"{text(found.reconstruction_error)} a cell ({found.error_unit})."
     )
-    beside = []
-    if found.pca_error is not None:
-        beside.append(f"{subject.components:,} principal components make {text(found.pca_error)}")
+    beside = [f"{number:,} principal components make {text(error)}" for number, error in subject.pca_errors.items()]
     if found.mean_error is not None:
         beside.append(f"the same guess for every row makes {text(found.mean_error)}")
     if beside:
-        yield f"Beside it, {' and '.join(beside)}."
+        yield f"Beside it, {'; '.join(beside)}."
     if found.active_units is not None:
         yield f"Of the {found.units:,} units of its code {found.active_units:,} are in use on these rows."
 

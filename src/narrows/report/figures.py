@@ -39,12 +39,12 @@ def _unit(name: str, found: Evaluation) -> str:
 
 
 def beside_pca(subject: ModelSubject) -> Iterator[Figure]:
-    """Set the model's error beside that of as many principal components as its code has numbers, and of no code."""
-    subject.check_code()
+    """Set the model's error beside that of principal components at the same code size, and of no code at all."""
+    subject.check_rebuilt()
     found = subject.figures
     errors = {
         "this model": found.reconstruction_error,
-        f"principal components, {subject.components:,} numbers": found.pca_error,
+        **{f"principal components, {number:,} numbers": error for number, error in subject.pca_errors.items()},
         "the same guess for every row": found.mean_error,
     }
     rows = [(name, error) for name, error in errors.items() if error is not None]
@@ -52,5 +52,7 @@ def beside_pca(subject: ModelSubject) -> Iterator[Figure]:
         raise InputError(f"{subject.name} holds no baseline, which rows of so many cells or of no code do not get")
     body = bars(("what rebuilds the rows", "error"), rows, "errors beside those of PCA")
     says = "Mean squared error a cell of what is rebuilt: the shorter the bar, the better."
+    if len(subject.pca_errors) > 1:
+        says += " The fewer components are as many as the numbers that a row keeps of its sparse code."
     unit = f"squared error a cell, in {found.error_unit}"
     yield Figure(body, says, unit, subject.rows.said, subject.evaluate_command)

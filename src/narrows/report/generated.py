@@ -30,7 +30,6 @@ MOVED = 3  # columns
 
 def samples(subject: ModelSubject) -> Iterator[Figure]:
     """Show new examples, drawn from the prior, or from the density that stands in its place."""
-    subject.check_code()
     schema = subject.rows.schema
     made = in_stored_type(sampled(subject.fitted.model, SAMPLES, subject.asked.seed).numpy(), schema)
     if schema.is_image:

@@ -22,7 +22,7 @@ EACH_OF_TABLE = 3
 
 def reconstructions(subject: ModelSubject) -> Iterator[Figure]:
     """Show the rows with the least, the middle and the largest error, above what is made of them."""
-    subject.check_code()
+    subject.check_rebuilt()
     order = subject.errors.argsort().tolist()
     is_image = subject.rows.schema.is_image
     each = min(EACH if is_image else EACH_OF_TABLE, len(order))

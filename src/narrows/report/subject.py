@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,9 @@ from narrows.axes import Latent
 from narrows.baseline import Baseline
 from narrows.data.schema import Schema
 from narrows.detection.files import FittedDetector
-from narrows.errors import InputError
 from narrows.evaluate import evaluate
-from narrows.evaluate.reconstruction import row_errors
-from narrows.inference import codes
+from narrows.evaluate.reconstruction import errors, row_errors
+from narrows.inference import check_code, codes
 from narrows.persist import Fitted
 from narrows.records import Evaluation
 from narrows.tensors import tensor_of
@@ -183,16 +183,23 @@ class ModelSubject(_Subject):
         """Codes (m, d) of the rows that stand for all; see `Rows.spread`."""
         return codes(self.fitted.model, self.rows.tensor[torch.from_numpy(self.rows.spread)])
 
-    @property
-    def components(self) -> int:
-        """Principal components that are kept beside the model; 0 where there are none."""
-        baseline = self.fitted.baseline
-        return len(baseline.components) if isinstance(baseline, Baseline) else 0
+    @cached_property
+    def pca_errors(self) -> dict[int, float]:
+        """Errors of principal components by their number: as many as a code has, and as a row keeps of a sparse one."""
+        baseline, kept = self.fitted.baseline, self.fitted.model.latent.kept
+        if not isinstance(baseline, Baseline) or not len(baseline.components):
+            return {}
+        found = {}
+        for number in sorted({len(baseline.components), min(kept, len(baseline.components))}, reverse=True):
+            beside = dataclasses.replace(baseline, components=baseline.components[:number])
+            fitted = dataclasses.replace(self.fitted, baseline=beside)
+            found[number] = errors(fitted, self.rows.tensor)["pca_error"]
+        return found
 
-    def check_code(self) -> None:
-        """Raise `InputError` for a model without a code, of which nothing is rebuilt and nothing drawn."""
+    def check_rebuilt(self) -> None:
+        """Raise `InputError` where nothing is rebuilt, because the numbers of a row are told from each other."""
         if not self.fitted.model.latent.size:
-            raise InputError(f"{self.name} has no code: it tells the numbers of a row from each other")
+            check_code(self.fitted.model, "rebuild rows from")
 
     @property
     def active(self) -> list[int]:

@@ -53,7 +53,7 @@ MODEL_TOPICS: tuple[Topic[ModelSubject], ...] = (
     Topic(
         "pca",
         "Beside principal components",
-        "A model that does not beat PCA with as many numbers a row is not worth its training.",
+        "A model that does not beat PCA at the same code size is not worth its training.",
         beside_pca,
     ),
     Topic(

@@ -19,7 +19,7 @@ from narrows.data.schema import Schema
 from narrows.data.writers import in_stored_type, mixed_table
 from narrows.detection.files import load_detector
 from narrows.errors import InputError, at_most, check_seed, unknown
-from narrows.inference import check_fills_gaps, codes, reconstructed, samples
+from narrows.inference import check_code, check_fills_gaps, codes, reconstructed, samples
 from narrows.persist import holds, load, not_a
 from narrows.restore import fills
 from narrows.serve.answers import Answer, Columns, Pictures
@@ -179,7 +179,7 @@ def _decode(loaded: Loaded, z: np.ndarray) -> Answer:
 
 
 def _check_decodes(loaded: Loaded) -> None:
-    decode.check_decodes(loaded.fitted.model)
+    check_code(loaded.fitted.model, "decode")
 
 
 def _reconstruct(loaded: Loaded, values: np.ndarray) -> Answer:
@@ -245,8 +245,7 @@ def _check_draws_codes(loaded: Loaded, seed: int, **_: Any) -> None:
 
 
 def _check_code(loaded: Loaded) -> None:
-    if not loaded.fitted.model.latent.size:
-        raise InputError(f"{loaded.name} has no code to give: it tells the numbers of a row from each other")
+    check_code(loaded.fitted.model, "write")
 
 
 VERBS: Mapping[str, Verb] = {

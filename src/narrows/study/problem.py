@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from narrows.axes import Gradient, Latent, Objective
+from narrows.descent import Adam
 from narrows.noise import Noise
-from narrows.optimizers import Adam
 from narrows.study.exact import Points, expected, points
 from narrows.values import Clock, Terms
 

@@ -9,8 +9,9 @@ from narrows.data.dataset import Dataset
 from narrows.fit import new_model
 from narrows.model import Model
 from narrows.noise import Noise
-from narrows.optimizers import make_optimizer, make_schedule
+from narrows.optimizers import make_optimizer
 from narrows.plan import Plan
+from narrows.schedules import make_schedule
 from narrows.tensors import tensor_of
 from narrows.train import Run, train
 

@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from narrows.apps.decode import check_decodes, code_schema
+from narrows.apps.decode import code_schema
 from narrows.errors import InputError, at_most
+from narrows.inference import check_code
 from narrows.persist import not_a
 from narrows.serve.answers import JSON, PNG, told
 from narrows.serve.described import operation_of
@@ -83,7 +84,7 @@ class Explorer:
         """The examples nearest to a code in JSON; raises `InputError` or `Refused` if it is none."""
         if self.loaded.what != "model":
             raise not_a("model", self.loaded.name)
-        check_decodes(self.loaded.fitted.model)
+        check_code(self.loaded.fitted.model, "decode")
         shown = self.rows()
         schema = code_schema(self.loaded.fitted.model)
         given = Reader(schema, False, limits)(JSON, body)

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from narrows.apps.decode import check_decodes, examples_of
+from narrows.apps.decode import examples_of
 from narrows.apps.plane import plane
 from narrows.errors import InputError
 from narrows.evaluate import kl_by_unit
 from narrows.generation.moves import check_moves
+from narrows.inference import check_code
 from narrows.report.colours import SCALE, coloured
 from narrows.report.images import ACROSS
 from narrows.report.subject import active_units
@@ -77,7 +78,7 @@ def code_of(loaded: Loaded, shown: Shown | None) -> dict[str, Any] | None:
         return None
     model = loaded.fitted.model
     try:
-        check_decodes(model)
+        check_code(model, "decode")
     except InputError:
         return None
     return {

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from narrows.apps.decode import check_decodes, examples_of
+from narrows.apps.decode import examples_of
 from narrows.data.dataset import Dataset
 from narrows.data.writers import in_stored_type
 from narrows.errors import InputError
-from narrows.inference import codes
+from narrows.inference import check_code, codes
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.report.cells import words_of
@@ -107,7 +107,7 @@ def draws_shown(loaded: Loaded, most: int) -> Shown:
     if loaded.what != "model":
         raise InputError("a detector has no codes, and no map of them; give --data for rows to begin with")
     model: Model = loaded.fitted.model
-    check_decodes(model)
+    check_code(model, "decode")
     n = min(most, MOST_DRAWN)
     model.eval()
     with torch.inference_mode():
@@ -118,7 +118,7 @@ def draws_shown(loaded: Loaded, most: int) -> Shown:
 
 def _has_codes(model: Model) -> bool:
     try:
-        check_decodes(model)
+        check_code(model, "decode")
     except InputError:
         return False
     return True
