@@ -231,7 +231,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_samples : int
             How many.
         draw : bool
-            Draw each from p(x | z), instead of taking its mean.
+            Draw each from p(x | z), instead of taking its mean; without a code that is always done.
         label : object, optional
             Make examples of the class that labels call so.
 

@@ -257,7 +257,7 @@ def samples(
     seed : int
         Equal seeds give equal examples.
     draw : bool
-        Draw each from p(x | z) instead of taking its mean.
+        Draw each from p(x | z) instead of taking its mean. Without a code each is drawn, as their means are one.
     temperature : float
         How wide the normal draws behind the codes are; see `Tempered`.
     label : str, optional
@@ -275,6 +275,7 @@ def samples(
             f"temperature was given as {temperature}, and latent {model.latent.kind} draws nothing from a normal "
             f"distribution; leave it out"
         )
+    draw = draw or not model.latent.size
     noise = Noise(seed, model.device)
     wide = Tempered(noise, temperature)
 

@@ -146,12 +146,12 @@ def test_beside_sparse_codes_stand_components_of_their_size_and_of_what_a_row_ke
         assert f"{number} principal components make" in text
 
 
-def test_a_model_without_a_code_is_not_said_to_rebuild_or_draw(here, reported, done):
+def test_a_model_without_a_code_draws_and_is_not_said_to_rebuild(here, reported, done):
     done("train", "digits", "-o", "told.safetensors", "--preset", "compressor-fast", "--epochs", 1)
     text, _ = reported("told.safetensors", "digits:test", "--rows", 40)
     assert "A model without a code (preset compressor-fast) tells the 64 numbers of a row from each other." in text
     assert "latent none is no code, so there is none to rebuild rows from" in text
-    assert "latent none has no code to draw an example by" in text
+    assert "New examples: drawn pixel by pixel" in text
     for word in ("principal components make", "New examples: codes", "Best: rows"):
         assert word not in text
 

@@ -46,7 +46,7 @@ def generate(
     seed : int
         Equal seeds give equal examples.
     draw : bool
-        Draw each example from p(x | z), noise and all, instead of taking its mean.
+        Draw each example from p(x | z), noise and all, instead of taking its mean; without a code that is always done.
     """
     at_least("n", n, 1)
     at_least("temperature", temperature, 0)

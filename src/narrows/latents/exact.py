@@ -125,12 +125,6 @@ class Nothing(Exact, kind="none"):
         """All mass at the empty code."""
         return distributions.Point(h, h.new_zeros(h.shape[0]))
 
-    def source(
-        self, encode: Callable[[Tensor], Distribution], n: int, device: torch.device, label: str | None = None
-    ) -> Distribution:
-        """Raise: examples without a code would all be the same one."""
-        raise InputError("latent none has no code to draw an example by; train preset variational")
-
     def used(self, codes: Tensor) -> Tensor:
         """Nothing, of no unit."""
         return torch.zeros(0, dtype=torch.bool)

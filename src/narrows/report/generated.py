@@ -41,7 +41,8 @@ def samples(subject: ModelSubject) -> Iterator[Figure]:
         heads = (f"example{said_of(schema, columns)}", *names_of(schema, columns))
         body, output = table(heads, lines, "new examples"), "samples.csv"
     words = ["narrows", "generate", str(subject.asked.file), "-n", str(SAMPLES), "-o", output, *subject.asked.drawn]
-    says = "New examples: codes drawn at random, decoded. None of them is a row of the data."
+    how = "codes drawn at random, decoded" if subject.fitted.model.latent.size else "drawn pixel by pixel"
+    says = f"New examples: {how}. None of them is a row of the data."
     yield Figure(body, says, schema.describe(), counted(SAMPLES, "example"), shlex.join(words))
 
 
