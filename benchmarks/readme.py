@@ -157,7 +157,7 @@ def streams() -> Figures:
         "median": f"{paced['delay_ms_50']:.0f}",
         "largest": f"{paced['delay_ms_largest']:.0f}",
         "fastest": f"{figures['rows_per_second_learning']:,}",
-        "grown": f"{figures['memory']['mib_grown_after_the_first_tenth']:.0f}",
+        "grown": f"{figures['memory']['mib_grown_after_the_first_tenth']:.1f}",
         "rows": f"{figures['memory']['rows']:,}",
         "machine": machine(page),
     }
@@ -172,7 +172,7 @@ def serving() -> Figures:
         "median": f"{seen['milliseconds_50']:.0f}",
         "slow": f"{seen['milliseconds_99']:.0f}",
         "ratio": f"{figures['ratio']:.1f}",
-        "grown": f"{memory['mib_grown_after_the_first_tenth']:.0f}",
+        "grown": f"{memory['mib_grown_after_the_first_tenth']:.1f}",
         "minutes": f"{memory['minutes']:.0f}",
         "machine": machine(page),
     }
