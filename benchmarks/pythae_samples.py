@@ -84,15 +84,17 @@ def trained(images: torch.Tensor, options: argparse.Namespace) -> tuple[VAE, int
     return model.eval(), clock.steps
 
 
-def samplers(model: VAE) -> dict[str, tuple[Any, Any]]:
+def samplers(model: VAE, two_stage: bool) -> dict[str, tuple[Any, Any]]:
     """pythae's samplers by name, and the configuration of what a second training takes."""
     stage = BaseTrainerConfig(**SECOND_STAGE)
-    return {
+    found: dict[str, tuple[Any, Any]] = {
         "normal": (NormalSampler(model), None),
         "mixture": (GaussianMixtureSampler(model, GaussianMixtureSamplerConfig(n_components=10)), None),
         "maf": (MAFSampler(model, MAFSamplerConfig()), stage),
-        "two-stage": (TwoStageVAESampler(model, TwoStageVAESamplerConfig()), stage),
     }
+    if two_stage:
+        found["two-stage"] = (TwoStageVAESampler(model, TwoStageVAESamplerConfig()), stage)
+    return found
 
 
 def main() -> None:
@@ -105,6 +107,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--two-stage", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.INFO)
     images = torch.from_numpy(np.load(options.images)).float()[:, None] / 255
@@ -115,7 +118,7 @@ def main() -> None:
         "training_steps": steps,
         "sampler_seconds": {},
     }
-    for name, (sampler, stage) in samplers(model).items():
+    for name, (sampler, stage) in samplers(model, options.two_stage).items():
         began = time.perf_counter()
         torch.manual_seed(options.seed)
         if name != "normal":
