@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from narrows.allocation import keep_freed_memory
 from narrows.apps.showing import show
 from narrows.apps.signatures import ARGUMENTS, MANY, Value, summary_of, values_of
 from narrows.errors import InputError, SaidByAnother, lack_of_memory
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(sys, stream) is None:  # closed by the shell
             setattr(sys, stream, Path(os.devnull).open("w"))  # noqa: SIM115
         getattr(sys, stream).reconfigure(errors="backslashreplace")  # a name need not fit the terminal's alphabet
+    keep_freed_memory()
     status = run(list(sys.argv[1:] if arguments is None else arguments))
     if status:
         # What standard output did not take would be flushed, and complained of, once more at exit.

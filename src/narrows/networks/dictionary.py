@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from narrows.axes import Latent, Likelihood, Network
 from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
+from narrows.networks.few import linear, weighted_sums
 
 LEAST = 1e-12  # of a square that divides
 
@@ -99,7 +100,7 @@ class Dictionary(Network, kind="dictionary"):
         weight = atoms if self.tied else self.weight
         if not self.steps:
             # W (x - b) + c without x - b, whose slope would take one more product of matrices.
-            return nn.functional.linear(seen.flatten(1), weight, self.lift - (weight * self.bias).sum(1))
+            return linear(seen.flatten(1), weight, self.lift - (weight * self.bias).sum(1))
         centred = seen.flatten(1) - self.bias
         h = nn.functional.linear(centred, weight)
         for step in range(self.steps):
@@ -110,7 +111,7 @@ class Dictionary(Network, kind="dictionary"):
 
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (m, code) to likelihood parameters (m, outputs)."""
-        return nn.functional.linear(z, self.atoms.T, self.bias)
+        return weighted_sums(z, self.atoms, self.bias)
 
 
 def _length(g: Tensor, atoms: Tensor) -> Tensor:
