@@ -116,8 +116,10 @@ def test_the_network_learns_what_a_line_misses():
         model = imputing(
             torch.from_numpy(np.where(random.random(rows.shape) < 0.1, np.nan, rows)), schema, epochs, rate=0.01
         )
-        errors.append((imputed(model, asked)[0][:, 1] - asked.new_tensor(rows[:300, 1])).std().item())
-    assert errors[0] > 1.2  # no line tells y from x: its deviation is 1.41
+        missed = (imputed(model, asked)[0][:, 1] - asked.new_tensor(rows[:300, 1])).abs()
+        # Nine rows in ten: a deviation is that of the few rows at the ends, which rounding alone moves by half.
+        errors.append(missed.quantile(0.9).item())
+    assert errors[0] > 1.2  # no line tells y from x
     assert errors[1] < 0.35
 
 

@@ -79,13 +79,11 @@ class Few:
 
     def numbers(self, z: Tensor, dtype: torch.dtype) -> Tensor:
         """Those of z (n, m), (k,)."""
-        return z.reshape(-1)[self.places].to(dtype)
+        return z.reshape(-1).index_select(0, self.places).to(dtype)
 
     def spread(self, numbers: Tensor) -> Tensor:
         """A matrix (n, m) with these numbers, and 0 elsewhere."""
-        z = numbers.new_zeros(self.shape)
-        z.view(-1)[self.places] = numbers
-        return z
+        return numbers.new_zeros(self.shape[0] * self.shape[1]).scatter_(0, self.places, numbers).view(self.shape)
 
     def sums(self, numbers: Tensor, atoms: Tensor) -> Tensor:
         """Z A, (n, d)."""
@@ -96,7 +94,8 @@ class Few:
         order = torch.argsort(self.columns, stable=True)
         counts = torch.bincount(self.columns, minlength=self.shape[1])
         starts = (counts.cumsum(0) - counts).int()
-        return embedding_bag(self.rows[order], x, starts, mode="sum", per_sample_weights=numbers[order])
+        rows, numbers = self.rows.index_select(0, order), numbers.index_select(0, order)
+        return embedding_bag(rows, x, starts, mode="sum", per_sample_weights=numbers)
 
     def products(self, x: Tensor, atoms: Tensor) -> Tensor:
         """X A^T where the numbers are, (k,)."""
