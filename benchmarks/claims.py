@@ -29,6 +29,7 @@ NO_BENCHMARKS = (
     "readme",
     "record",
     "running",
+    "sections",
     "sparse_photographs",
     "sparse_speed",
     "sparse_world",
@@ -127,6 +128,15 @@ def _mutated(f: Mapping[str, Any]) -> str:
     return f"{sum(f[kind]['mutations'] for kind in ('local', 'bits-back')):,} mutations, {f['faults']} faults"
 
 
+def _goal(f: Mapping[str, Any]) -> str:
+    goal = f["bar"]
+    return f"{goal['figure'].replace('_', ' ')} {goal['reached']:.4f}; goal {goal['value']}"
+
+
+def _distances(f: Mapping[str, Any]) -> str:
+    return "; ".join(f"{sampler} {found['samples_frechet']:.2f}" for sampler, found in f["samples"].items())
+
+
 def _noisy_codes(f: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {mean(seen):.3f}" for name, seen in f["accuracy"]["salt and pepper 30 %"].items())
 
@@ -160,6 +170,7 @@ CLAIMS = (
     Claim("fresh_clone", "what a newcomer meets", _FRESH),
     Claim("kinds", "the seed kinds side by side: squared error", _kinds),
     Claim("train_speed", "images a second in training", _SPEED),
+    Claim("train_speed_conv", "images a second in training, convolutions", _SPEED),
     Claim("descents", "three ways of descent: held-out nats", _DESCENTS),
     Claim("resume", "a killed training resumes bit for bit", _resumed),
     Claim("theory", "closed forms: KL beside quadrature", "within {kl_largest_gap_to_quadrature:.0e} nats"),
@@ -193,6 +204,8 @@ CLAIMS = (
     Claim("denoise_codes", "codes of corrupted images: 5-NN accuracy under salt and pepper", _noisy_codes),
     Claim("denoise_*", "noise taken out", _decibels),
     Claim("embed_cells", "blood cells told from ten numbers: accuracy", "model {model:.3f}, PCA {pca:.3f}"),
+    Claim("embed_*", "codes of a given size, against the goal", _goal),
+    Claim("generate_*", "new images: squared Frechet distance by sampler", _distances),
     Claim("sparse_flat-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
     Claim("sparse_hierarchical-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
     Claim("sparse_wide-*", "units that are never on, of four times as many as features", "share {dead_share:.3f}"),

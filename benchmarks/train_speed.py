@@ -1,12 +1,20 @@
 """Images a second and peak memory in training, against pythae and a hand-written loop.
 
-The same model everywhere: MLP VAE 784-512-(2 x 16)-512-784, ReLU, BCE, Adam, float32, on binarised images. The three
-train one epoch each in turn, in one process; medians and ratios are over the rounds. Peak memory is that of a fresh
-process which trains one epoch on 60,000 images through the package's own front door.
+The same model everywhere, on binarised images, by BCE and Adam:
 
-    python benchmarks/train_speed.py
+- ``mlp``: a VAE 784-512-(2 x 16)-512-784, ReLU; beside it what a person who knows torch writes by hand, and the
+  products of matrices of a step alone
+- ``conv``: a VAE of convolutions 1-32-64, kernel 4, stride 2, and a linear map to 2 x 16; mirrored
 
-needs ``pip install pythae`` beside narrows.
+All train one epoch each in turn, in one process, which keeps what memory it frees, as narrows' command line does;
+medians and ratios are over the rounds. Ours trains in float32, and, where the processor multiplies another type faster,
+as ``--precision auto`` would. Peak memory is that of a fresh process which trains one epoch on 60,000 images through
+the package's own front door.
+
+    python benchmarks/train_speed.py [--only mlp conv]
+
+records ``results/train_speed.json`` and ``results/train_speed_conv.json``; it needs ``pip install pythae`` beside
+narrows.
 """
 
 from __future__ import annotations
@@ -22,16 +30,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from narrows.allocation import keep_freed_memory
+from narrows.train import precision_for
 from record import record
 
 CELLS, WIDTH, CODE = 784, 512, 16
-ROUNDS = 40
+ROUNDS = {"mlp": 40, "conv": 10}
+RECORDS = {"mlp": "train_speed", "conv": "train_speed_conv"}
 MEMORY_IMAGES = 60_000
 BLOCK = 1000
 
@@ -82,7 +94,11 @@ def tuned_epoch(data: np.ndarray, batch: int) -> Contender:
 
 
 def narrows_epoch(
-    data: np.ndarray, batch: int, preset: str = "variational", settings: Sequence[str] = ("network=mlp",)
+    data: np.ndarray,
+    batch: int,
+    preset: str = "variational",
+    settings: Sequence[str] = ("network=mlp",),
+    precision: str = "float32",
 ) -> Contender:
     from narrows.data.batches import Batches
     from narrows.data.schema import infer_schema
@@ -95,6 +111,7 @@ def narrows_epoch(
 
     schema = infer_schema(data)
     model = Model(choose(preset, schema, settings), schema)
+    model.matrix_dtype = precision_for(precision, model.device)
     rows = torch.from_numpy(schema.from_user(data))
     model.adapt(rows)
     batches = Batches(rows, batch)
@@ -110,7 +127,58 @@ def narrows_epoch(
     return epoch
 
 
-def pythae_epoch(data: np.ndarray, batch: int, folder: str) -> Contender:
+def products(n: int, batch: int, precision: str = "float32") -> Contender:
+    """The products of an epoch's steps: four layers forward, their weights and what three of them see backward."""
+    dtype = precision_for(precision, torch.device("cpu")) or torch.float32
+    sides = ((CELLS, WIDTH), (WIDTH, 2 * CODE), (CODE, WIDTH), (WIDTH, CELLS))
+    layers = [
+        [torch.randn(*shape).to(dtype) for shape in ((batch, n_in), (n_out, n_in), (batch, n_out))]
+        for n_in, n_out in sides
+    ]
+
+    def epoch() -> int:
+        for _ in range(n // batch):
+            for place, (x, weight, slope) in enumerate(layers):
+                x @ weight.T, slope.T @ x
+                if place:
+                    slope @ weight
+        return n // batch * batch
+
+    return epoch
+
+
+def pythae_parts(config: Any) -> dict[str, Any]:
+    """An encoder and a decoder of convolutions for pythae, the same as ours."""
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+
+    class Encoder(BaseEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Conv2d(1, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 4, 2, 1), nn.ReLU(), nn.Flatten()
+            )
+            self.mean, self.log_var = nn.Linear(64 * 7 * 7, CODE), nn.Linear(64 * 7 * 7, CODE)
+
+        def forward(self, x: Tensor) -> ModelOutput:
+            h = self.layers(x)
+            return ModelOutput(embedding=self.mean(h), log_covariance=self.log_var(h))
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Linear(CODE, 64 * 7 * 7), nn.ReLU(), nn.Unflatten(1, (64, 7, 7)),
+                nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, 2, 1), nn.Sigmoid(),
+            )  # fmt: skip
+
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=self.layers(z))
+
+    return {"encoder": Encoder(), "decoder": Decoder()}
+
+
+def pythae_epoch(data: np.ndarray, batch: int, folder: str, network: str = "mlp") -> Contender:
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -121,7 +189,8 @@ def pythae_epoch(data: np.ndarray, batch: int, folder: str) -> Contender:
     training = BaseTrainerConfig(
         output_dir=folder, num_epochs=1, per_device_train_batch_size=batch, learning_rate=1e-3, no_cuda=True
     )
-    trainer = BaseTrainer(VAE(config), BaseDataset(rows, torch.ones(len(rows))), training_config=training)
+    parts = pythae_parts(config) if network == "conv" else {}
+    trainer = BaseTrainer(VAE(config, **parts), BaseDataset(rows, torch.ones(len(rows))), training_config=training)
     trainer.prepare_training()
     trainer.callback_handler.callbacks.clear()  # no progress bar: theirs would cost time that ours does not spend
 
@@ -132,15 +201,28 @@ def pythae_epoch(data: np.ndarray, batch: int, folder: str) -> Contender:
     return epoch
 
 
-def compare(batch: int, n: int, rounds: int) -> dict[str, float]:
-    """Median images a second of each contender, and ratios taken round by round."""
+def contenders_of(network: str, data: np.ndarray, batch: int, folder: str) -> dict[str, Contender]:
+    """Who trains this network, by name."""
+    settings = {"mlp": ("network=mlp",), "conv": ("network=conv", "network.hidden=0")}[network]
+    found = {
+        "narrows": narrows_epoch(data, batch, settings=settings),
+        "pythae": pythae_epoch(data, batch, folder, network),
+    }
+    faster = precision_for("auto", torch.device("cpu")) is not None
+    if faster:
+        found["narrows_auto"] = narrows_epoch(data, batch, settings=settings, precision="auto")
+    if network == "mlp":
+        found |= {"tuned_loop": tuned_epoch(data, batch), "products": products(len(data), batch)}
+        if faster:
+            found["products_auto"] = products(len(data), batch, "auto")
+    return found
+
+
+def compare(network: str, batch: int, n: int, rounds: int) -> dict[str, float]:
+    """Median images a second of each contender, and ratios of ours to the others, taken round by round."""
     data = images(n)
     with tempfile.TemporaryDirectory() as folder:
-        contenders = {
-            "narrows": narrows_epoch(data, batch),
-            "pythae": pythae_epoch(data, batch, folder),
-            "tuned_loop": tuned_epoch(data, batch),
-        }
+        contenders = contenders_of(network, data, batch, folder)
         speed: dict[str, list[float]] = {name: [] for name in contenders}
         order = random.Random(0)
         for turn in range(rounds + 1):
@@ -151,10 +233,13 @@ def compare(batch: int, n: int, rounds: int) -> dict[str, float]:
                 if turn:  # the first round warms up
                     speed[name].append(taken / (time.perf_counter() - began))
     figures = {f"{name}_images_per_second": round(statistics.median(seen)) for name, seen in speed.items()}
-    for other in ("pythae", "tuned_loop"):
-        ratios = [ours / theirs for ours, theirs in zip(speed["narrows"], speed[other], strict=True)]
-        figures[f"ratio_to_{other}"] = round(statistics.median(ratios), 3)
-        figures[f"ratio_to_{other}_lowest"] = round(min(ratios), 3)
+    for ours in (name for name in speed if name.startswith("narrows")):
+        for other in (name for name in speed if not name.startswith("narrows")):
+            ratios = [mine / theirs for mine, theirs in zip(speed[ours], speed[other], strict=True)]
+            of = ours.removeprefix("narrows").lstrip("_")
+            name = "_".join(filter(None, (of, "ratio_to", other)))
+            figures[name] = round(statistics.median(ratios), 3)
+            figures[f"{name}_lowest"] = round(min(ratios), 3)
     return figures
 
 
@@ -185,28 +270,38 @@ def peak_memory(name: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
+def memory() -> dict[str, float]:
+    """Peak memory of both, in MiB."""
+    peaks = {name: round(peak_memory(name)) for name in ("narrows", "pythae")}
+    return {**peaks, "ratio": round(peaks["narrows"] / peaks["pythae"], 3)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=tuple(ROUNDS), default=list(ROUNDS))
     parser.add_argument("--images", type=int, default=5_000)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=int, help="in place of the usual ones, for a look: nothing is recorded")
     parser.add_argument("--train-once", choices=("narrows", "pythae"))
     options = parser.parse_args()
     if options.train_once:
         train_once(options.train_once)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
-    began = time.perf_counter()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
-    # Memory first, while this process is small: a child's peak starts from the peak of the process that started it.
-    memory = {name: round(peak_memory(name)) for name in ("narrows", "pythae")}
-    figures: dict[str, object] = {f"batch_{b}": compare(b, options.images, options.rounds) for b in (100, 512)}
-    figures["peak_memory_mib"] = {**memory, "ratio": round(memory["narrows"] / memory["pythae"], 3)}
-    protocol = (
-        f"about an epoch of {options.images} binary images each, in an order of chance; medians of {options.rounds} "
-        f"rounds after a warm-up; "
-        f"2 threads, float32; memory: one epoch on {MEMORY_IMAGES} images in a process of its own"
-    )
-    print(record("train_speed", figures, seconds=time.perf_counter() - began, protocol=protocol).read_text())
+    keep_freed_memory()
+    for part in options.only:
+        began, rounds = time.perf_counter(), options.rounds or ROUNDS[part]
+        # Memory first, while this process is small: a child's peak starts from the peak of the process that started it.
+        peaks = {"peak_memory_mib": memory()} if part == "mlp" else {}
+        figures: dict[str, object] = {f"batch_{b}": compare(part, b, options.images, rounds) for b in (100, 512)}
+        print(part, figures, peaks, flush=True)
+        if options.rounds is None:
+            protocol = (
+                f"about an epoch of {options.images} binary images each, in an order of chance, in one process that "
+                f"keeps what memory it frees; medians of {rounds} rounds after a warm-up; 2 threads, float32; memory: "
+                f"one epoch on {MEMORY_IMAGES} images in a process of its own"
+            )
+            record(RECORDS[part], {**figures, **peaks}, seconds=time.perf_counter() - began, protocol=protocol)
 
 
 if __name__ == "__main__":
