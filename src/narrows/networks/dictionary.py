@@ -105,9 +105,10 @@ class Dictionary(Network, kind="dictionary"):
         centred = seen.flatten(1) - self.bias
         h = nn.functional.linear(centred, weight)
         for step in range(self.steps):
-            z = (h - self.log_threshold[step].exp()).relu()
+            z = (h + -self.log_threshold[step].exp()).relu()  # h - t would take the slope's negative whole
             g = nn.functional.linear(centred - z @ atoms, weight)
-            h = z + self.log_rate[step].exp() * _length(g.detach() * (z > 0), atoms.detach()) * g
+            length = _length(g.detach() * z.detach().sign(), atoms.detach())
+            h = torch.addcmul(z, self.log_rate[step].exp() * length, g)
         return h
 
     def decode(self, z: Tensor) -> Tensor:
