@@ -171,6 +171,9 @@ CLAIMS = (
     Claim("kinds", "the seed kinds side by side: squared error", _kinds),
     Claim("train_speed", "images a second in training", _SPEED),
     Claim("train_speed_conv", "images a second in training, convolutions", _SPEED),
+    Claim(
+        "precision_bounds", "the bound under auto precision less that of float32", "{largest_difference_nats:.2f} nats"
+    ),
     Claim("descents", "three ways of descent: held-out nats", _DESCENTS),
     Claim("resume", "a killed training resumes bit for bit", _resumed),
     Claim("theory", "closed forms: KL beside quadrature", "within {kl_largest_gap_to_quadrature:.0e} nats"),
