@@ -116,6 +116,7 @@ class Model(nn.Module):
             self.param_shape = self.likelihood.param_shape(self.transform.modelled)
             outputs = math.prod(self.param_shape)
             self.network.build(self.transform.seen_shape, self.latent.n_params, self.latent.size, outputs)
+            self.network.zeros_learn = self.latent.zeros_learn
             self.latent.build(self.transform.seen_shape)
             self.gradient.build(self.transform.seen_shape)
         self.recipe = recipe

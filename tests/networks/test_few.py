@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from narrows import Autoencoder
+from narrows.data.schema import infer_schema
+from narrows.fit import fit
+from narrows.inference import codes
 from narrows.networks import few
 from narrows.networks.few import Few, linear, weighted_sums
+from narrows.plan import Plan
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +73,20 @@ def test_a_linear_map_learns_alike_from_few_slopes_and_from_all() -> None:
         torch.testing.assert_close(ours, torchs)
 
 
+def test_in_short_numbers_slopes_are_those_of_short_products() -> None:
+    x = torch.randn(30, 4)
+    weight, bias = torch.randn(20, 4, requires_grad=True), torch.randn(20, requires_grad=True)
+    for slope in (_few(30, 20, 40).bfloat16(), torch.randn(30, 20).bfloat16()):
+        found = []
+        for rule in (linear, torch.nn.functional.linear):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                out = rule(x, weight, bias)
+            assert out.dtype == torch.bfloat16
+            found.append(torch.autograd.grad(out, (weight, bias), slope))
+        assert [one.dtype for one in found[0]] == [torch.float32, torch.float32]
+        torch.testing.assert_close(*found, rtol=0.02, atol=0.1)
+
+
 def test_where_x_learns_as_well_its_slope_is_the_whole_one() -> None:
     x = torch.randn(30, 4, dtype=torch.float64, requires_grad=True)
     weight, bias = torch.randn(20, 4, dtype=torch.float64, requires_grad=True), torch.zeros(20, dtype=torch.float64)
@@ -78,14 +95,29 @@ def test_where_x_learns_as_well_its_slope_is_the_whole_one() -> None:
     torch.testing.assert_close(found, slope @ weight.detach())
 
 
-def test_a_dictionary_learns_alike_by_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("latent", "choices"),
+    [
+        ("batch-top-k", {"latent.k": 2, "latent.anneal": 0}),
+        ("top-k", {"latent.k": 2, "latent.signed": False}),
+        ("l1", {"latent.weight": 3.0}),
+        ("jump-relu", {"latent.k": 2, "latent.window": 1.5}),
+        ("matryoshka", {"latent.k": 2, "latent.anneal": 0, "objective.samples": 3}),
+    ],
+)
+def test_a_dictionary_learns_alike_by_both_ways(
+    latent: str, choices: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = np.random.default_rng(0).standard_normal((400, 12)).astype(np.float32)
-    found = []
+    settings = {"latent": latent, "latent.size": 64, **choices}
+    plan = Plan(epochs=4, batch_size=100, validation=0, precision="float32")
+    weights = []
+    monkeypatch.setattr(few, "MOST", 1)
     for least in (1, 10**18):
         monkeypatch.setattr(few, "LEAST_PRODUCTS", least)
-        choices = {"latent.size": 64, "latent.k": 2, "latent.anneal": 0}
-        plan = {"precision": "float32"}
-        model = Autoencoder("sparse-features", settings=choices, epochs=4, batch_size=100, plan=plan, random_state=1)
-        found.append(model.fit(x).transform(x))
-    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
-    assert (found[0] != 0).any()
+        model = fit(x, infer_schema(x), "sparse-features", settings, plan).model
+        weights.append(dict(model.named_parameters()))
+    for name, found in weights[0].items():
+        torch.testing.assert_close(found, weights[1][name], rtol=1e-3, atol=1e-4)
+    z = codes(model, torch.from_numpy(x))
+    assert 0 < (z != 0).float().mean() < 0.5

@@ -27,10 +27,13 @@ class Network(Part, axis="network"):
         Whether what is seen goes around the code: see `narrows.networks.around`.
     pace : float
         How many times faster than other parts' an adaptive optimizer moves its parameters.
+    zeros_learn : bool
+        Whether the latent wants gradients for numbers of a code that are 0; the model sets it.
     """
 
     around: ClassVar[bool] = False
     pace: ClassVar[float] = 1.0
+    zeros_learn: bool = True
 
     @abstractmethod
     def build(self, shape: tuple[int, ...], features: int, code: int, outputs: int) -> None:
@@ -108,6 +111,8 @@ class Latent(Part, axis="latent"):
         Whether a part of a code is the class of its example, which training must be told by labels.
     narrow : bool
         Whether in training h may come in the type that matrices are multiplied in, such as bfloat16.
+    zeros_learn : bool
+        Whether h has a gradient by numbers of the code that are 0.
     """
 
     size: int
@@ -120,6 +125,7 @@ class Latent(Part, axis="latent"):
     sparse: ClassVar[bool] = False
     conditional: ClassVar[bool] = False
     narrow: ClassVar[bool] = False
+    zeros_learn: ClassVar[bool] = True
     remedy: ClassVar[str] = "take a smaller latent.size, or train longer"
 
     @property

@@ -40,6 +40,7 @@ class JumpRelu(OfK, kind="jump-relu"):
         Examples without firing after which a unit is dead; 0 leaves the dead alone.
     """
 
+    zeros_learn = True  # those of the window that are below their threshold
     begun: Tensor
 
     def __init__(

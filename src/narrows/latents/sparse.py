@@ -60,6 +60,7 @@ class Sparse(Exact):
 
     sparse = True
     narrow = True
+    zeros_learn = False
     law: ClassVar[type[Point]] = Point
     idle: Tensor
 

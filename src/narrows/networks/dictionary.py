@@ -113,6 +113,8 @@ class Dictionary(Network, kind="dictionary"):
 
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (m, code) to likelihood parameters (m, outputs)."""
+        if self.zeros_learn:
+            return nn.functional.linear(z, self.atoms.T, self.bias)
         return weighted_sums(z, self.atoms, self.bias)
 
 

@@ -21,7 +21,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Parameters
     ----------
     x, weight, bias : Tensor, shapes (n, d), (m, d) and (m,)
-        As of `torch.nn.functional.linear`; no gradient comes back to x where few numbers are not zero.
+        As of `torch.nn.functional.linear`; where x learns as well, its gradient takes whole products.
     """
     out: Tensor = _Linear.apply(x, weight, bias) if _long(x, weight) else nn.functional.linear(x, weight, bias)
     return out
@@ -30,8 +30,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def weighted_sums(z: Tensor, atoms: Tensor, bias: Tensor) -> Tensor:
     """Z A + b, forward and backward from those numbers of z alone that are not zero, where they are few.
 
-    The gradient of z is that of these numbers, and 0 elsewhere: whoever sets numbers to zero has none for them either
-    (Gao et al. 2024, appendix D, have the same products on an accelerator).
+    The gradient of z is that of these numbers, and 0 elsewhere: it is for codes whose zeros do not learn (Gao et al.
+    2024, appendix D, have the same products on an accelerator).
 
     Parameters
     ----------
@@ -120,10 +120,10 @@ class _Linear(torch.autograd.Function):
         """Of all three."""
         x, weight = ctx.saved_tensors
         few = None if ctx.needs_input_grad[0] else Few.of(gradient)
-        if few is None:
-            gradient = gradient.to(weight.dtype)
-            by_x = gradient @ weight if ctx.needs_input_grad[0] else None
-            return by_x, gradient.T @ x, gradient.sum(0)
+        if few is None:  # in the type that the products forward were in
+            by_x = (gradient @ weight.to(gradient.dtype)).to(x.dtype) if ctx.needs_input_grad[0] else None
+            by_weight = gradient.T @ x.to(gradient.dtype)
+            return by_x, by_weight.to(weight.dtype), gradient.sum(0, dtype=weight.dtype)
         numbers = few.numbers(gradient, weight.dtype)
         return None, few.sums_by_column(numbers, x), weight.new_zeros(len(weight)).index_add_(0, few.columns, numbers)
 
