@@ -42,6 +42,12 @@ def machine(page: dict[str, Any]) -> Phrase:
     return Phrase("{} core, {}" if cores == 1 else "{} cores, {}", (f"{cores}", page["machine"]["processor"]))
 
 
+def machines(pages: Iterable[dict[str, Any]]) -> Phrase:
+    """Every machine of these pages once."""
+    found = tuple(dict.fromkeys(machine(page) for page in pages))
+    return Phrase("; ".join("{}" for _ in found), found)
+
+
 def demo() -> Figures:
     page = recorded("fresh_clone")
     figures = page["figures"]["demo"]
@@ -223,8 +229,7 @@ def noise() -> Figures:
             seconds = f"{told['seconds_an_image']:.2f}" if "seconds_an_image" in told else ""
             method = ours if key == "narrows" else key
             rows.append([DENOISED[name], method, f"{told['psnr_db']:.2f}", f"{told['ssim']:.3f}", seconds])
-    machines = tuple(dict.fromkeys(machine(page) for page in pages.values()))
-    return {"machines": Phrase("; ".join("{}" for _ in machines), machines), "rows": rows}
+    return {"machines": machines(pages.values()), "rows": rows}
 
 
 FOUND = ("flat-64", "flat-128", "hierarchical-64", "hierarchical-128")
@@ -288,8 +293,8 @@ def embedding() -> Figures:
             told = found[key]
             cells = [f"{told['squared_error']:.4f}", *(f"{told[one]:.3f}" for one in ("trustworthiness", "continuity"))]
             accuracies = [f"{told[one]:.3f}" for one in ("neighbour_accuracy", "probe_accuracy")]
-            rows.append([EMBEDDED[name], method, *cells, *accuracies])
-    return {"machine": machine(next(iter(pages.values()))), "rows": rows}
+            rows.append([EMBEDDED[name], f"{page['machine']['cores']}", method, *cells, *accuracies])
+    return {"machines": machines(pages.values()), "rows": rows}
 
 
 SECTIONS = (

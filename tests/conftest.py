@@ -19,6 +19,11 @@ hypothesis.settings.register_profile("narrows", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("narrows")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put early modules first: pytest-xdist deals out long runs of tests at the beginning, and few at a time later."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

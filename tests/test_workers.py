@@ -20,6 +20,7 @@ from narrows.noise import DealtNoise, Noise
 from narrows.persist import read_tensors
 from narrows.workers import ALONE, Workers, batch_mean, batch_rows, each, whole
 
+pytestmark = pytest.mark.early
 SCRIPT = Path(__file__).with_name("three_workers.py")
 RECIPES = (
     "plain", "salt", "poisson", "recorrupted", "variational", "one at a time", "full", "online", "vamp", "iwae",

@@ -33,6 +33,8 @@ from narrows.inference import bounds, codes, decoded, in_float64, reconstructed
 from narrows.persist import load
 from narrows.restore import restored
 
+pytestmark = pytest.mark.early
+
 
 def close(made: np.ndarray, own: torch.Tensor) -> None:
     np.testing.assert_allclose(made, own.numpy(), rtol=1e-5, atol=1e-5)

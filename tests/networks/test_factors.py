@@ -119,7 +119,7 @@ def test_the_network_learns_what_a_line_misses():
         missed = (imputed(model, asked)[0][:, 1] - asked.new_tensor(rows[:300, 1])).abs()
         # Nine rows in ten: a deviation is that of the few rows at the ends, which rounding alone moves by half.
         errors.append(missed.quantile(0.9).item())
-    assert errors[0] > 1.2  # no line tells y from x
+    assert errors[0] > 1.5  # no line tells y from x: a tenth of |x^2 - 1| is above 1.71
     assert errors[1] < 0.35
 
 

@@ -96,12 +96,11 @@ class Dictionary(Network, kind="dictionary"):
 
     def encode(self, seen: Tensor) -> Tensor:
         """(n, x) -> h (n, features)."""
+        weight = self.atoms if self.tied else self.weight
         if not self.steps:
             # W (x - b) + c without x - b, whose slope would take one more product of matrices.
-            weight = self.atoms if self.tied else self.weight
             return linear(seen.flatten(1), weight, self.lift - (weight * self.bias).sum(1))
-        atoms = self.atoms
-        weight = atoms if self.tied else self.weight
+        atoms = weight if self.tied else self.atoms
         centred = seen.flatten(1) - self.bias
         h = nn.functional.linear(centred, weight)
         for step in range(self.steps):
