@@ -59,7 +59,11 @@ RECIPES = {
     "iwae": ("iwae", {**SMALL, "latent.size": 3}, {}),
     "constrained": ("variational", {**SMALL, "latent.size": 3, "objective": "constrained"}, {}),
     "kl-sparse": ("autoencoder", {**SMALL, "latent": "kl-sparse"}, {}),
-    "batch-top-k": ("autoencoder", {**SMALL, "latent": "batch-top-k", "latent.dead_after": 40}, {}),
+    "batch-top-k": (
+        "autoencoder",
+        {**SMALL, "latent": "batch-top-k", "latent.dead_after": 40, "latent.floor": 0.3},
+        {},
+    ),
     "jump-relu": ("autoencoder", {**SMALL, "latent": "jump-relu", "latent.dead_after": 40}, {}),
     "vq": ("vq", {**SMALL, "latent.entries": 24, "latent.vectors": 3}, {}),
     "score": (

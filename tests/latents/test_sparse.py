@@ -1,6 +1,7 @@
 """Sparse codes: what is kept, at what price, with which gradient; and units that come back to life."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -149,6 +150,49 @@ class TestAnneal:
             assert model.latent.now == kept
 
 
+class TestFloor:
+    """Of 12 units the last four hear a twentieth of what the others do, and would not be kept."""
+
+    @pytest.fixture(scope="class")
+    def latent(self):
+        latent = BatchTopK(12, 3, dead_after=0, anneal=0.0, floor=0.01).train()
+        for seed in range(800):
+            latent.posterior(self.heard(256, seed))
+        return latent.eval()
+
+    @staticmethod
+    def heard(n, seed):
+        return sample_h(n, 12, seed) * torch.tensor([1.0] * 8 + [0.05] * 4)
+
+    def test_silent_units_fire_as_often_as_that(self, latent):
+        """The threshold's logarithm has a deviation of .025, and with it the rate one of .16: an error in 1,000."""
+        fired = (latent.posterior(self.heard(40_000, 1000)).mean > 0).float().mean(0)
+        torch.testing.assert_close(fired[8:], torch.full((4,), 0.01), rtol=0.6, atol=0.0)
+        assert fired[:8].min() > 0.1
+
+    def test_their_thresholds_are_the_quantiles_of_what_they_hear(self, latent):
+        torch.testing.assert_close(latent.own[8:], torch.full((4,), 0.1163), rtol=0.1, atol=0.0)
+        assert torch.equal(latent.own[:8], latent.threshold.expand(8))
+
+    def test_without_it_they_are_dead(self):
+        latent = BatchTopK(12, 3, dead_after=0, anneal=0.0).train()
+        for seed in range(100):
+            latent.posterior(self.heard(256, seed))
+        assert not (latent.eval().posterior(self.heard(40_000, 1000)).mean[:, 8:] > 0).any()
+
+    def test_what_is_kept_is_what_was_heard(self, latent):
+        h = self.heard(100, 3)
+        for kept in (latent.posterior(h).mean, latent.train().posterior(h).mean):
+            assert torch.equal(kept[kept != 0], h[kept != 0])
+            assert kept.min() == 0
+        latent.eval()
+
+    @pytest.mark.parametrize("floor", [-0.1, 0.6])
+    def test_a_share_of_rows_is_one(self, floor):
+        with pytest.raises(InputError, match=r"latent\.floor was given as"):
+            BatchTopK(6, 3, floor=floor)
+
+
 class TestJumpRelu:
     def test_the_gradients_are_those_of_the_window(self):
         latent, h = JumpRelu(5, 2, window=0.8).double().train(), sample_h(40, 5).double().requires_grad_()
@@ -212,7 +256,7 @@ class TestMatryoshka:
         latent, h = Matryoshka(8, 8).eval(), sample_h(5, 8)
         assert torch.equal(latent.code(latent.posterior(h)), h.relu())
 
-    @pytest.mark.parametrize("kind", [BatchTopK, Matryoshka, JumpRelu])
+    @pytest.mark.parametrize("kind", [BatchTopK, Matryoshka, JumpRelu, partial(BatchTopK, floor=0.1)])
     def test_before_training_no_more_is_kept_than_after_it(self, kind):
         """Else the first weights would be the best ones: more codes tell more."""
         h = sample_h(9, 12)

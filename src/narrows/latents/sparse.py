@@ -20,6 +20,7 @@ SAMPLED_ROWS = 128
 THRESHOLD_MOMENTUM = 0.05
 DEAD_AFTER = 10_000  # examples
 FIRST_TIMES = 4.0  # of k, which training begins with
+FLOOR_PACE = 2.0  # a silent unit's threshold halves in 0.35 / floor steps
 
 
 def keep(h: Tensor, k: float, of: int | None = None) -> tuple[Tensor, Tensor]:
@@ -195,6 +196,11 @@ class BatchTopK(OfK, kind="batch-top-k"):
     part. Among random atoms the few largest numbers are mostly wrong, and an atom that is not kept does not learn:
     where k is small against the units, many end as copies and mixtures of others. Held-out figures are those of k.
 
+    Where there are more units than the data have features, some never come to be kept. With ``floor`` no unit falls
+    silent: one that fires in a smaller share of rows has a threshold of its own, t_j, which follows the quantile of
+    its numbers that lets through so many (Robbins and Monro 1951): after each batch ln t_j += 2 (share fired - floor),
+    and t_j is at most the threshold of all. What is let through so comes on top of k.
+
     Parameters
     ----------
     size : int
@@ -205,17 +211,28 @@ class BatchTopK(OfK, kind="batch-top-k"):
         Examples without firing after which a unit is dead; 0 leaves the dead alone.
     anneal : float
         Share of the training, in [0, 1], over which the number kept falls to k; 0 keeps k from the start.
+    floor : float
+        Share of rows, in [0, 0.5], in which each unit fires at least; 0 sees to none.
     """
 
+    remedy = "take latent.floor=0.002, which lets no unit fall silent, a larger latent.k, or a smaller latent.size"
     threshold: Tensor
+    own: Tensor
 
-    def __init__(self, size: int = 64, k: int = 0, dead_after: int = DEAD_AFTER, anneal: float = 0.5) -> None:
+    def __init__(
+        self, size: int = 64, k: int = 0, dead_after: int = DEAD_AFTER, anneal: float = 0.5, floor: float = 0.0
+    ) -> None:
         super().__init__(size, k, dead_after)
         at_least("latent.anneal", anneal, 0)
         at_most("latent.anneal", anneal, 1)
+        at_least("latent.floor", floor, 0)
+        at_most("latent.floor", floor, 0.5)
         self.anneal = anneal
+        self.floor = floor
         self.now = float(self.kept)
         self.register_buffer("threshold", torch.zeros(()))
+        if floor:
+            self.register_buffer("own", torch.full((size,), math.inf))
 
     def see(self, clock: Clock) -> None:
         """Take the number that is kept at a time of the training."""
@@ -228,16 +245,26 @@ class BatchTopK(OfK, kind="batch-top-k"):
 
     def select(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """The largest of the batch in training; in use those above the threshold."""
-        free = h.new_zeros(())
         if not self.training:
-            bound = float(self.threshold)
-            # Before the first step there is no threshold, and no more numbers may be kept than after it.
-            return nn.functional.threshold(h, bound, 0.0) if bound else only(h.relu(), self.kept), free
+            return self._in_use(h), h.new_zeros(())
         z, smallest = keep(h, self.now, self.kept)
         smallest = smallest.to(self.threshold.dtype)
         begun = self.threshold > 0
         self.threshold.copy_(torch.where(begun, self.threshold.lerp(smallest, THRESHOLD_MOMENTUM), smallest))
-        return z, free
+        return self._floored(h, z) if self.floor else z, h.new_zeros(())
+
+    def _in_use(self, h: Tensor) -> Tensor:
+        bound = float(self.threshold)
+        if not bound:  # before the first step, where no more numbers may be kept than after it
+            return only(h.relu(), self.kept)
+        return torch.where(h > self.own, h, 0.0) if self.floor else nn.functional.threshold(h, bound, 0.0)
+
+    def _floored(self, h: Tensor, z: Tensor) -> Tensor:
+        """What is kept, z, and what is above its unit's own threshold; thresholds learn from how often they fired."""
+        z = torch.where(h > self.own, h, z)
+        share = each((z > 0).sum(0, dtype=torch.float32)).sum(0) / batch_rows(z)
+        self.own.mul_(torch.exp(FLOOR_PACE * (share - self.floor))).clamp_max_(self.threshold)
+        return z
 
 
 class Matryoshka(BatchTopK, kind="matryoshka"):
@@ -257,6 +284,8 @@ class Matryoshka(BatchTopK, kind="matryoshka"):
         Examples without firing after which a unit is dead; 0 leaves the dead alone.
     anneal : float
         Share of the training, in [0, 1], over which the number kept falls to k, as in batch-top-k.
+    floor : float
+        Share of rows, in [0, 0.5], in which each unit fires at least, as in batch-top-k; 0 sees to none.
     """
 
     nested = True

@@ -55,6 +55,7 @@ CASES = (
     setting("no codes", "latent.size=0", refused="latent.size was given as 0"),
     setting("a billion billion codes", f"latent.size={10**18}", refused="do not fit into memory"),
     setting("dead after -1 examples", "latent.dead_after=-1", refused="latent.dead_after was given as -1"),
+    setting("a unit on in more rows than there are", "latent.floor=1.5", refused="latent.floor was given as 1.5"),
     setting("steps backward", "network.steps=-1", refused="network.steps was given as -1"),
     setting("a threshold of 0", "network.threshold=0", refused="network.threshold was given as 0"),
     Case(
