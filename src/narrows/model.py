@@ -155,10 +155,10 @@ class Model(nn.Module):
         if left is not None:
             self.likelihood.start(left.view(self.param_shape))
 
-    def batch(self, raw: Tensor, noise: Noise) -> Batch:
+    def batch(self, raw: Tensor, noise: Noise | None = None) -> Batch:
         """Raw rows -> the clean batch; ``noise`` is drawn from where values are binarised by a draw."""
         batch: Batch = self.transform(raw, noise)
-        return batch
+        return dataclasses.replace(batch, fills=True) if self.network.around else batch
 
     def _taught(self, raw: Tensor | Labelled, noise: Noise) -> Batch:
         """Raw rows of training, or pairs of them -> the batch; of pairs, what is seen is the second's."""

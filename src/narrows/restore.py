@@ -12,7 +12,6 @@ from narrows.errors import InputError
 from narrows.inference import reconstructed
 from narrows.model import Model
 from narrows.networks.around import Around
-from narrows.values import Batch
 
 SIDE = 256  # of a part, without what is seen around it
 CELLS_AT_ONCE = 2**18
@@ -116,10 +115,9 @@ def _stretch(start: int, end: int, margin: int) -> tuple[slice, slice, slice]:
 
 def mean_of_clean(model: Model, network: Around, raw: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Mean of p(clean | seen) of raw images (n, c, h, w) taken at once, some pixels hidden, in raw units."""
-    transform = model.transform
-    batch: Batch = transform(raw.to(model.device))
+    batch = model.batch(raw.to(model.device))
     seen = (batch if hidden is None else batch.hide(hidden.to(model.device))).seen
     params = network.map(seen)
     p = model.likelihood(params.view(1, raw.shape[0], *model.param_shape[:-2], *params.shape[2:]))
-    mean: Tensor = transform.inverse(p.mean[0])
+    mean: Tensor = model.transform.inverse(p.mean[0])
     return mean

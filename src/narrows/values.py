@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from narrows.distributions import divergence, divergence_given
+from narrows.filling import filled
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Batch:
         Where raw values lie in what is seen; of a mixed table, whose columns have each their own, there is none.
     condition : Tensor, shape (n,), optional
         The class of each example, where it is known.
+    fills : bool
+        Whether hidden pixels become what those around them tell, for networks that add to what they see.
     """
 
     x: Tensor
@@ -64,9 +67,12 @@ class Batch:
     scored: Tensor | None = None
     scale: Scale | None = None
     condition: Tensor | None = None
+    fills: bool = False
 
     def hide(self, hidden: Tensor) -> Batch:
         """Hide cells, a mask (n, x), from the encoder: they become 0, the mean; in a mixed table they are missing."""
+        if self.fills:
+            return dataclasses.replace(self, seen=filled(self.seen, hidden))
         if self.owner is None or self.blank is None:
             return dataclasses.replace(self, seen=self.seen.masked_fill(hidden, 0.0))
         return dataclasses.replace(self, seen=torch.where(hidden[:, self.owner], self.blank, self.seen))

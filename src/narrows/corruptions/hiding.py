@@ -49,7 +49,8 @@ class Own(Corruption, kind="own"):
 class Mask(Corruption, kind="mask"):
     """Cells hidden at random: each becomes 0, the mean, with probability ``rate`` (Vincent et al. 2008).
 
-    In a mixed table a hidden cell is a missing one, so that the model learns to fill gaps.
+    In a mixed table a hidden cell is a missing one, so that the model learns to fill gaps. A network without a
+    bottleneck adds to what it sees: it is shown hidden pixels as those around them tell; see `narrows.filling`.
 
     Parameters
     ----------
