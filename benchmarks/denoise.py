@@ -12,7 +12,7 @@ masked       BSD68, half of the pixels missing, beside biharmonic inpainting, on
 twins        Fashion-MNIST, sigma 50: trained on clean images, and in the same time on noisy ones alone, in three ways
 codes        Fashion-MNIST: 5-NN accuracy of codes of corrupted images, a denoising autoencoder beside the plain one
 
-    NARROWS_DATA=... python benchmarks/denoise.py [--only fashion] [--minutes 15] [--images 500]
+    NARROWS_DATA=... python benchmarks/denoise.py [--only fashion] [--minutes 15] [--images 500] [--ways recorrupted]
 
 needs ``pip install bm3d scikit-image``. Each case is recorded in ``results/denoise_<case>.json``; with fewer minutes
 than usual it only prints.
@@ -330,7 +330,7 @@ TWINS = {
 }
 
 
-def twins(minutes: float, images: int, folder: Path) -> dict[str, Any]:
+def twins(minutes: float, images: int, folder: Path, ways: list[str]) -> dict[str, Any]:
     """Trained on clean images, and on noisy ones alone, each of which was drawn once."""
     noise = CASES["fashion"].noise
     noisy = np.stack(noise(list(fashion("train")), seed=2)).astype(np.float32)
@@ -338,10 +338,10 @@ def twins(minutes: float, images: int, folder: Path) -> dict[str, Any]:
     testing = list(fashion("test"))[:images]
     given = noise(testing)
     told: dict[str, Any] = {"test_images": len(testing), "noisy": figures(testing, given)}
-    for name, settings in TWINS.items():
+    for name in ways:
         data = "fashion-mnist" if name == "supervised" else str(folder / "noisy.npy")
         model = folder / f"{name}.safetensors"
-        line = trained(data, model, "denoiser", minutes, FASHION_PLAN, *FASHION_NETWORK, *settings)
+        line = trained(data, model, "denoiser", minutes, FASHION_PLAN, *FASHION_NETWORK, *TWINS[name])
         told[name] = timed(ours(model), testing, given) | {"training_line": line}
         print(name, told[name], flush=True)
     return told
@@ -402,12 +402,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="of training, in place of those of the case")
     parser.add_argument("--images", type=int, default=500, help="of Fashion-MNIST, for all methods")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of codes")
+    parser.add_argument("--ways", nargs="+", choices=list(TWINS), default=list(TWINS), help="of twins")
     options = parser.parse_args()
     for name in options.only:
         began, time_given = time.perf_counter(), options.minutes or minutes[name]
         with tempfile.TemporaryDirectory() as place:
             if name == "twins":
-                told = twins(time_given, options.images, Path(place))
+                told = twins(time_given, options.images, Path(place), options.ways)
             elif name == "codes":
                 told = robustness(time_given, Path(place), tuple(options.seeds))
             else:
