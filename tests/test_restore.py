@@ -5,6 +5,7 @@ import torch
 
 from narrows.data.schema import Schema
 from narrows.errors import InputError
+from narrows.filling import filled
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.presets import choose
@@ -81,5 +82,22 @@ def test_hidden_pixels_are_filled_in_and_no_other_changes():
         model.likelihood(model.network.map(seen).view(1, 2, *seen.shape[1:])[:, :, None]).mean[0]
     )
     torch.testing.assert_close(made[hidden], expected[hidden], rtol=1e-4, atol=1e-2)
+    assert torch.equal(seen, filled(model.batch(clean).seen, hidden))
     with pytest.raises(InputError, match="train preset denoiser with --set corruption=mask"):
         restored(denoiser(), clean, hidden=hidden)
+
+
+def test_a_gap_that_is_larger_than_a_part_sees_is_filled_as_within_the_whole():
+    model = denoiser(network="shallow", corruption="mask")
+    clean, hidden = images(1, 1, 90, 70, seed=1), torch.zeros(1, 1, 90, 70, dtype=torch.bool)
+    hidden[..., 10:80, 15:60] = True
+    whole = restored(model, clean, side=1000, hidden=hidden)
+    torch.testing.assert_close(restored(model, clean, side=12, hidden=hidden), whole, rtol=1e-4, atol=1e-2)
+
+
+def test_where_codes_tell_all_hidden_cells_are_the_mean():
+    model = Model(choose("denoising", GREY, {"network": "mlp", "corruption": "mask"}), GREY)
+    clean = images(20, 1, 8, 8)
+    model.adapt(clean)
+    hidden = Noise(3).uniform(clean.shape, rows=0) < 0.5
+    assert not model.batch(clean).hide(hidden).seen[hidden].any()

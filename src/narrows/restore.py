@@ -61,10 +61,10 @@ def restored(model: Model, images: Tensor, side: int = SIDE, hidden: Tensor | No
     with torch.inference_mode():
         for first in range(0, len(planes), at_once):
             some = slice(first, first + at_once)
-            for part, seen, inner in _parts(planes.shape[2:], model.network, side):
-                hides = gaps[some][seen] if len(gaps) else None
-                made = mean_of_clean(model, model.network, planes[some][seen], hides)
-                out[some][part] = made[inner].cpu()
+            # Whole images: what a part sees of a gap must not end where the part does.
+            seen = shown(model, planes[some], gaps[some] if len(gaps) else None)
+            for part, around, inner in _parts(planes.shape[2:], model.network, side):
+                out[some][part] = mean_of_clean(model, model.network, seen[around])[inner].cpu()
     if hidden is not None:
         out = torch.where(gaps, out, planes.to(out.dtype))
     return out.view(images.shape)
@@ -113,11 +113,15 @@ def _stretch(start: int, end: int, margin: int) -> tuple[slice, slice, slice]:
     return slice(start, end), slice(before, end + margin), slice(start - before, end - before)
 
 
-def mean_of_clean(model: Model, network: Around, raw: Tensor, hidden: Tensor | None = None) -> Tensor:
-    """Mean of p(clean | seen) of raw images (n, c, h, w) taken at once, some pixels hidden, in raw units."""
+def shown(model: Model, raw: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """What a network without a bottleneck sees of raw images (n, c, h, w), some pixels hidden: of the same shape."""
     batch = model.batch(raw.to(model.device))
-    seen = (batch if hidden is None else batch.hide(hidden.to(model.device))).seen
+    return (batch if hidden is None else batch.hide(hidden.to(model.device))).seen
+
+
+def mean_of_clean(model: Model, network: Around, seen: Tensor) -> Tensor:
+    """Mean of p(clean | seen) of what is seen of images (n, c, h, w), taken at once, in raw units."""
     params = network.map(seen)
-    p = model.likelihood(params.view(1, raw.shape[0], *model.param_shape[:-2], *params.shape[2:]))
+    p = model.likelihood(params.view(1, seen.shape[0], *model.param_shape[:-2], *params.shape[2:]))
     mean: Tensor = model.transform.inverse(p.mean[0])
     return mean

@@ -23,7 +23,7 @@ from narrows.inference import (
 )
 from narrows.model import Model
 from narrows.networks.around import Around
-from narrows.restore import fills, mean_of_clean, restored
+from narrows.restore import fills, mean_of_clean, restored, shown
 
 
 class Encoder(nn.Module):
@@ -78,10 +78,10 @@ class Denoise(nn.Module):
         assert isinstance(network, Around)
         rows = rows_of(schema, raw)
         if not fills(self.model):
-            return users(schema, mean_of_clean(self.model, network, rows))
+            return users(schema, mean_of_clean(self.model, network, shown(self.model, rows)))
         hidden = rows.isnan()
-        seen = torch.where(hidden, 0.0, rows)
-        return users(schema, torch.where(hidden, mean_of_clean(self.model, network, seen, hidden), seen))
+        seen = shown(self.model, torch.where(hidden, 0.0, rows), hidden)
+        return users(schema, torch.where(hidden, mean_of_clean(self.model, network, seen), rows))
 
 
 def graphs_of_model(model: Model, rows: Tensor) -> list[Graph]:
