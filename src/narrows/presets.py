@@ -95,10 +95,10 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "map",
-            "codes of two numbers to look at: what is alike lies together; with batches of 1,000 rows or so",
+            "codes of two numbers to look at: what is alike lies together; with batches of 2,000 rows or so",
             "van der Maaten 2009; Sainburg et al. 2021",
             {
-                "network": {"kind": "mlp", "depth": 2, "residual": True},
+                "network": {"kind": "mlp", "width": 256, "depth": 2, "residual": True},
                 "latent": {"kind": "point", "size": 2},
                 "objective": "neighbours",
             },
