@@ -73,7 +73,7 @@ CASES = {
     "fashion-32": Case("fashion-mnist", (*PLAN, "--set", *RESIDUAL, "latent.size=32"), "squared_error", 0.0085),
     "fashion-map": Case(
         "fashion-mnist",
-        (*MAP, "--set", "likelihood=gaussian", "objective.weight=5", "objective.perplexity=3"),
+        (*MAP, "--set", "likelihood=gaussian", "objective.weight=5", "objective.perplexity=2"),
         "neighbour_accuracy",
         0.75,
     ),
