@@ -180,6 +180,16 @@ class TestFloor:
             latent.posterior(self.heard(256, seed))
         assert not (latent.eval().posterior(self.heard(40_000, 1000)).mean[:, 8:] > 0).any()
 
+    def test_a_first_batch_in_which_nothing_is_heard_leaves_no_trace(self):
+        """Held to its threshold of 0, each unit's own would stay there, and let all through that is above 0."""
+        latent = BatchTopK(12, 3, dead_after=0, anneal=0.0, floor=0.01).train()
+        latent.posterior(-sample_h(64, 12).abs())
+        for seed in range(300):
+            latent.posterior(self.heard(256, seed))
+        fired = (latent.eval().posterior(self.heard(4000, 1000)).mean > 0).float().mean(0)
+        assert torch.equal(latent.own[:8], latent.threshold.expand(8))
+        torch.testing.assert_close(fired.sum(), torch.tensor(3.04), rtol=0.1, atol=0.0)
+
     def test_what_is_kept_is_what_was_heard(self, latent):
         h = self.heard(100, 3)
         for kept in (latent.posterior(h).mean, latent.train().posterior(h).mean):

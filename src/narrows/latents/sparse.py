@@ -263,7 +263,9 @@ class BatchTopK(OfK, kind="batch-top-k"):
         """What is kept, z, and what is above its unit's own threshold; thresholds learn from how often they fired."""
         z = torch.where(h > self.own, h, z)
         share = each((z > 0).sum(0, dtype=torch.float32)).sum(0) / batch_rows(z)
-        self.own.mul_(torch.exp(FLOOR_PACE * (share - self.floor))).clamp_max_(self.threshold)
+        # A threshold of 0, of a batch that had too few numbers above it, is none: nothing grows from 0 again.
+        most = torch.where(self.threshold > 0, self.threshold, math.inf)
+        self.own.mul_(torch.exp(FLOOR_PACE * (share - self.floor))).clamp_max_(most)
         return z
 
 
