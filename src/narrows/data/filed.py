@@ -88,6 +88,11 @@ class Filed:
         """The kind of values."""
         return KINDS[self.stored.kind]
 
+    @property
+    def given(self) -> type[np.generic]:
+        """The type of cells as they are given: uint8 of levels, float32 of all floats."""
+        return np.uint8 if self.kind == "levels" else np.float32
+
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows from ``start`` to ``stop``, floats as float32.
 
@@ -98,7 +103,7 @@ class Filed:
         """
         start, stop = min(start, len(self)), min(stop, len(self))
         begun = max(0, bisect_right(self.starts, start) - 1)
-        parts = [np.empty((0, self.width), np.uint8 if self.kind == "levels" else np.float32)]
+        parts = [np.empty((0, self.width), self.given)]
         for piece, first in zip(self.pieces[begun:], self.starts[begun:], strict=False):
             if first >= stop:
                 break
@@ -112,7 +117,7 @@ class Filed:
     def take(self, places: np.ndarray) -> np.ndarray:
         """Rows at some places in rising order: each block that holds some is read once, from the first to the last."""
         bounds = np.searchsorted(places, np.arange(0, len(self) + BLOCK_ROWS, BLOCK_ROWS))
-        found = np.empty((len(places), self.width), np.uint8 if self.kind == "levels" else np.float32)
+        found = np.empty((len(places), self.width), self.given)
         for block in np.flatnonzero(np.diff(bounds)).tolist():
             here = slice(bounds[block], bounds[block + 1])
             first, last = places[here][[0, -1]].tolist()
@@ -141,4 +146,4 @@ class Filed:
         if cells.size != (stop - start) * self.width:
             raise InputError(f"{short(str(piece.path))} became shorter while it was read; write or fetch it again")
         checked = finite(cells.reshape(-1, self.width), None, short(str(piece.path)), start)
-        return checked if self.kind == "levels" else checked.astype(np.float32, copy=False)
+        return checked.astype(self.given, copy=False)
