@@ -226,7 +226,7 @@ def noise() -> Figures:
         found = {key: told for key, told in page["figures"].items() if isinstance(told, dict) and "psnr_db" in told}
         ours = Phrase("narrows, trained for {} min", (f"{page['figures']['minutes']:g}",))
         for key, told in sorted(found.items(), key=lambda pair: -pair[1]["psnr_db"]):
-            seconds = f"{told['seconds_an_image']:.2f}" if "seconds_an_image" in told else ""
+            seconds = f"{told['seconds_an_image']:.3f}" if "seconds_an_image" in told else ""
             method = ours if key == "narrows" else key
             rows.append([DENOISED[name], method, f"{told['psnr_db']:.2f}", f"{told['ssim']:.3f}", seconds])
     return {"machines": machines(pages.values()), "rows": rows}
