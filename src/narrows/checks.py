@@ -210,7 +210,7 @@ def _check_refusal(recipe: Recipe, schema: Schema, choice: tuple[type[Part], ...
 def _adapted(recipe: Recipe, example: Example) -> Model:
     model = Model(recipe, example.schema)
     model.adapt(example.values)
-    model.start(example.values)
+    model.start(lambda: example.values)
     return model
 
 

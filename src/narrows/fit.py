@@ -111,7 +111,8 @@ def fit(
         model.objective.adapt(len(training))
         if workers.first and not plan.online:
             model.adapt(training.chunks(ROWS_AT_ONCE))
-            model.start(torch.cat(list(training.chunks(ROWS_AT_ONCE, max(1, len(training) // START_ROWS)))))
+            stride = max(1, len(training) // START_ROWS)
+            model.start(lambda: torch.cat(list(training.chunks(ROWS_AT_ONCE, stride))))
         exact = model.recipe.corruption.differences
         model.matrix_dtype = precision_for("float32" if exact else plan.precision, model.device)
         rate = _rate(model, training, plan) if workers.first else None

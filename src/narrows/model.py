@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import torch
@@ -146,12 +147,14 @@ class Model(nn.Module):
         self.likelihood.calibrate(self.transform.resolution)
 
     @torch.no_grad()
-    def start(self, raw: Tensor) -> None:
-        """Let network and latent take their first weights from raw training rows (n, x), where they have such."""
-        batch = self.batch(raw, Noise(0, self.device))
-        self.latent.start(batch.seen)
-        targets = self.likelihood.targets(batch.x)
-        left = None if targets is None else self.network.start(batch, targets.flatten(1))
+    def start(self, raw: Callable[[], Tensor]) -> None:
+        """Let network and latent take their first weights from raw training rows (n, x), where they have such.
+
+        ``raw`` makes the rows, as many as most models never ask for.
+        """
+        batch = cache(lambda: self.batch(raw(), Noise(0, self.device)))
+        self.latent.start(lambda: batch().seen)
+        left = self.network.start(batch, self.likelihood.targets)
         if left is not None:
             self.likelihood.start(left.view(self.param_shape))
 

@@ -46,7 +46,7 @@ def model_with(prior, latent="gaussian", example=BITS, **choices):
     settings = {"latent": latent, "latent.size": 4, "latent.prior": prior, **choices}
     model = Model(choose("variational", example.schema, settings), example.schema)
     model.adapt(example.values)
-    model.start(example.values)
+    model.start(lambda: example.values)
     return model
 
 
@@ -146,6 +146,14 @@ class TestVamp:
         assert len(rows) == 12
         nearest = torch.cdist(model.latent.prior.pseudo_inputs, seen).argmin(1)
         assert torch.equal(seen[nearest], seen[[0, 3, 6, 9]])
+
+    @pytest.mark.parametrize(("prior", "times"), [("standard", 0), ("mixture", 0), ("vamp", 1)])
+    def test_only_a_prior_that_begins_at_rows_has_them_made(self, prior, times):
+        asked = []
+        model = Model(choose("variational", BITS.schema, {"latent.prior": prior}), BITS.schema)
+        model.adapt(BITS.values)
+        model.start(lambda: asked.append(prior) or BITS.values)
+        assert len(asked) == times
 
     def test_more_pseudo_inputs_than_rows_differ_from_each_other(self):
         pseudo = model_with({"kind": "vamp", "components": 30}).latent.prior.pseudo_inputs

@@ -49,7 +49,7 @@ def imputing(rows, schema=NUMBERS, epochs=0, rate=0.001, **settings):
         return fit(rows.numpy(), schema, "imputing", small, Plan(epochs=epochs, rate=rate, precision="float32")).model
     model = Model(choose("imputing", schema, small), schema)
     model.adapt(rows)
-    model.start(rows)
+    model.start(lambda: rows)
     return model
 
 
@@ -129,7 +129,7 @@ def test_a_start_needs_no_training_and_a_model_without_one_is_sound():
     model.adapt(rows)
     before = model.batch(rows, Noise(0))
     assert model.posterior(before.seen).mean.abs().max() == 0
-    model.start(rows)
+    model.start(lambda: rows)
     q = model.posterior(before.seen)
     assert q.mean[3].abs().max() < 1e-4  # a row without a cell says nothing
     torch.testing.assert_close(q.variance[3], torch.ones(32), rtol=0, atol=1e-3)

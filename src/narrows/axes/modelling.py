@@ -59,15 +59,15 @@ class Network(Part, axis="network"):
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (m, code) to likelihood parameters (m, outputs), the cells of one parameter side by side."""
 
-    def start(self, batch: Batch, targets: Tensor) -> Tensor | None:
+    def start(self, examples: Callable[[], Batch], targets: Callable[[Tensor], Tensor | None]) -> Tensor | None:
         """Take the first weights from training rows, where a closed form gives better ones than chance.
 
         Parameters
         ----------
-        batch : Batch
-            Training rows as the encoder sees them.
-        targets : Tensor, shape (n, outputs)
-            Parameters that the likelihood would want for them, NaN where a cell is missing.
+        examples : callable
+            Makes training rows as the encoder sees them, for a network that asks.
+        targets : callable
+            Parameters (n, *param_shape) that the likelihood would want for x, see `Likelihood.targets`.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class Latent(Part, axis="latent"):
     def posterior(self, h: Tensor) -> Distribution:
         """q(z | x) from h (n, n_params)."""
 
-    def start(self, seen: Tensor) -> None:
+    def start(self, seen: Callable[[], Tensor]) -> None:
         """Take the first weights from training rows (n, x) as the encoder sees them, where it has such weights."""
 
     def see(self, clock: Clock) -> None:

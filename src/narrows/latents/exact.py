@@ -62,7 +62,7 @@ class Point(Exact, kind="point"):
         if self.density is not None:
             self.density.build(seen_shape)
 
-    def start(self, seen: Tensor) -> None:
+    def start(self, seen: Callable[[], Tensor]) -> None:
         """Raise, where there is a density: no step of training would move it."""
         if self.density is not None:
             raise InputError(

@@ -66,7 +66,7 @@ class Gaussian(Latent, kind="gaussian"):
         """Make the weights of the prior."""
         self.prior.build(seen_shape)
 
-    def start(self, seen: Tensor) -> None:
+    def start(self, seen: Callable[[], Tensor]) -> None:
         """Let the prior take its first weights from training rows."""
         self.prior.start(seen)
 

@@ -40,7 +40,7 @@ class Prior(Part, axis="prior"):
     def build(self, seen_shape: tuple[int, ...]) -> None:
         """Make the weights, for examples that the encoder sees in such a shape."""
 
-    def start(self, seen: Tensor) -> None:
+    def start(self, seen: Callable[[], Tensor]) -> None:
         """Take the first weights from training rows (n, x) as the encoder sees them, where it has such weights."""
 
     @abstractmethod
@@ -113,7 +113,7 @@ class Mixture(Prior, kind="mixture"):
         if self.classes:
             self.register_buffer("owners", torch.arange(self.components) % len(self.classes))
 
-    def start(self, seen: Tensor) -> None:
+    def start(self, seen: Callable[[], Tensor]) -> None:
         """Raise, where there are classes: training is not told which row is of which."""
         if self.classes:
             raise InputError(
@@ -173,10 +173,11 @@ class Vamp(Prior, kind="vamp"):
         nn.init.normal_(self.pseudo_inputs)
 
     @torch.no_grad()
-    def start(self, seen: Tensor) -> None:
+    def start(self, seen: Callable[[], Tensor]) -> None:
         """Move the pseudo-inputs to training rows, with a tenth of the noise."""
-        chosen = torch.arange(self.components, device=seen.device) * len(seen) // self.components
-        self.pseudo_inputs.copy_(seen[chosen] + 0.1 * self.pseudo_inputs)
+        rows = seen()
+        chosen = torch.arange(self.components, device=rows.device) * len(rows) // self.components
+        self.pseudo_inputs.copy_(rows[chosen] + 0.1 * self.pseudo_inputs)
 
     def forward(self, n: int, device: torch.device) -> Distribution:
         """Raise: without an encoder there is no such prior."""

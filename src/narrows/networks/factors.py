@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +73,12 @@ class Factors(Mlp, kind="factors"):
         self.decoder = _ending_in_zeros(self._side(code, outputs))
         self.linear = nn.Linear(code, outputs)
 
-    def start(self, batch: Batch, targets: Tensor) -> Tensor | None:
+    def start(self, examples: Callable[[], Batch], targets: Callable[[Tensor], Tensor | None]) -> Tensor | None:
         """Fit the factors to training rows, and the decoder's linear map to the targets."""
+        batch = examples()
+        wanted = targets(batch.x)
+        if wanted is None:
+            return None
         assert batch.owner is not None
         assert batch.blank is not None
         self.tells.copy_(batch.blank == 0)
@@ -84,10 +89,10 @@ class Factors(Mlp, kind="factors"):
         self.loadings.copy_(fitted.loadings)
         self.offset.copy_(fitted.offset)
         self.noise.copy_(fitted.noise)
-        weight, bias, left = fitted.map_to(features, targets.double().clamp(-LIMIT, LIMIT))
+        weight, bias, left = fitted.map_to(features, wanted.flatten(1).double().clamp(-LIMIT, LIMIT))
         self.linear.weight.copy_(weight)
         self.linear.bias.copy_(bias)
-        return left.to(targets.dtype)
+        return left.to(wanted.dtype)
 
     def encode(self, seen: Tensor) -> Tensor:
         """(n, f) -> h (n, d + d (d + 1) / 2), the numbers of a `FullNormal`."""
