@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
+from torch.nn.functional import logsigmoid, softplus
 
 from narrows.axes import Likelihood, usual_likelihood
 from narrows.data.schema import Schema
 from narrows.errors import at_least
+from narrows.likelihoods.bits import log_prob_of_bits
 from narrows.noise import Noise
 from narrows.sampling import draw, gumbel_argmax
 
@@ -61,8 +62,7 @@ class Bits(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of the bits ``value`` (n, x) or (k, n, x), summed over cells: (k, n)."""
         logits = self.logits if value.dim() < self.logits.dim() else self.logits.expand_as(value)
-        cells = binary_cross_entropy_with_logits(logits, value.expand_as(logits), reduction="none")
-        return -cells.sum(tuple(range(2, cells.dim())))
+        return log_prob_of_bits(logits.flatten(2), value.expand_as(logits).flatten(2))
 
 
 @draw.register
