@@ -1,10 +1,11 @@
-"""Convolutions by phases are the ones of kernel 4 and stride 2."""
+"""Convolutions as products of matrices are the ones of kernel 4 and stride 2."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from narrows.networks.halving import Doubling, Halving, channels_last
+from narrows.networks.flattening import channels_last
+from narrows.networks.halving import Doubling, Halving
 
 SIZES = [(28, 28), (6, 10), (7, 8), (1, 4)]
 
@@ -32,17 +33,31 @@ def test_training_computes_what_use_computes(kind: type[nn.Module], channels: in
 
 
 @pytest.mark.parametrize("kind", [Halving, Doubling])
-def test_few_channels_go_by_phases_and_many_do_not(kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_channels_learn_by_a_product_and_many_do_not(
+    kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
-    import narrows.networks.halving as halving
+    import narrows.networks.lowering as lowering
 
-    whole = halving.conv2d
-    monkeypatch.setattr(halving, "conv2d", lambda *args, **kwargs: asked.append(1) or whole(*args, **kwargs))
-    for channels, training, by_phases in ((1, True, 1), (4, True, 1), (5, True, 0), (1, False, 0)):
+    whole = lowering.lowered if kind is Halving else lowering.raised
+    monkeypatch.setattr(lowering, whole.__name__, lambda *args: asked.append(1) or whole(*args))
+    for channels, training, by_product in ((1, True, 1), (4, True, 1), (5, True, 0), (1, False, 0)):
         layer, maps = layer_and_maps(kind, channels, (8, 8))
         asked.clear()
         layer.train(training)(maps)
-        assert len(asked) == by_phases
+        assert len(asked) == by_product
+
+
+@pytest.mark.parametrize("kind", [Halving, Doubling])
+def test_a_product_for_few_channels_stays_in_float32(kind: type[nn.Module]) -> None:
+    layer, maps = layer_and_maps(kind, 1, (8, 8))
+    layer, maps = layer.float(), maps.float()
+    expected = layer(maps)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(maps)
+    assert torch.equal(found, expected)
+    found.square().sum().backward()
+    assert layer.weight.grad.dtype == torch.float32
 
 
 def test_a_map_and_its_slope_are_laid_out_alike() -> None:

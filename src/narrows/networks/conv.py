@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from narrows.axes import Network
 from narrows.data.schema import Schema
 from narrows.errors import at_least, at_most
-from narrows.networks.halving import Doubling, Halving, Side, channels_last
+from narrows.networks.flattening import Flattening, Unflattening, channels_last
+from narrows.networks.halving import Doubling, Halving, Side
 
 SMALLEST_SIDE = 7
 
@@ -56,10 +57,14 @@ class Conv(Network, kind="conv"):
         self.encoder = nn.Sequential()
         for before, after, size in zip([shape[0], *widths], widths, maps, strict=False):
             self.encoder.extend([Halving(before, after, size), nn.ReLU(inplace=True)])
-        self.small_shape = (widths[-1], *maps[-1])
-        cells = math.prod(self.small_shape)
-        self.to_features = _linear(cells, self.hidden, features)
-        self.from_code = nn.Sequential(*_linear(code, self.hidden, cells), nn.ReLU(inplace=True))
+        self.small_shape = small = (widths[-1], *maps[-1])
+        hidden = self.hidden
+        self.to_features = nn.Sequential(Flattening(small, hidden or features))
+        self.from_code = nn.Sequential()
+        if hidden:
+            self.to_features.extend([nn.ReLU(), nn.Linear(hidden, features)])
+            self.from_code.extend([nn.Linear(code, hidden), nn.ReLU()])
+        self.from_code.extend([Unflattening(hidden or code, small), nn.ReLU()])  # in place, a view's slope is copied
         self.decoder = nn.Sequential()
         towards = [*widths[-2::-1], outputs // math.prod(shape[1:])]
         for before, after, size in zip(widths[::-1], towards, maps[-2::-1], strict=True):
@@ -68,14 +73,12 @@ class Conv(Network, kind="conv"):
 
     def encode(self, seen: Tensor) -> Tensor:
         """Map images (n, channels, height, width) to h (n, features)."""
-        maps = self._laid_out(self.encoder(self._laid_out(seen)))
-        h: Tensor = self.to_features(maps.flatten(1))
+        h: Tensor = self.to_features(self.encoder(self._laid_out(seen)))
         return h
 
     def decode(self, z: Tensor) -> Tensor:
         """Map codes (m, code) to likelihood parameters (m, outputs)."""
-        small = self.from_code(z).view(-1, *self.small_shape)
-        out: Tensor = self.decoder(self._laid_out(small))
+        out: Tensor = self.decoder(self._laid_out(self.from_code(z)))
         return out.flatten(1)
 
     def _laid_out(self, maps: Tensor) -> Tensor:
@@ -93,9 +96,3 @@ def _halvings(side: int) -> int:
     while side > SMALLEST_SIDE:
         side, count = _halved(side), count + 1
     return max(count, 1)
-
-
-def _linear(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
-    if not hidden:
-        return nn.Sequential(nn.Linear(n_in, n_out))
-    return nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, n_out))
