@@ -172,6 +172,11 @@ CLAIMS = (
     Claim("train_speed", "images a second in training", _SPEED),
     Claim("train_speed_conv", "images a second in training, convolutions", _SPEED),
     Claim(
+        "accelerator",
+        "an epoch of 60,000 images on an accelerator",
+        "{bars[epoch_ms][reached]:.0f} ms; {bars[times_pythae][reached]:.0f} times pythae",
+    ),
+    Claim(
         "precision_bounds", "the bound under auto precision less that of float32", "{largest_difference_nats:.2f} nats"
     ),
     Claim("descents", "three ways of descent: held-out nats", _DESCENTS),

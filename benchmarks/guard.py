@@ -33,8 +33,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from contenders import images, narrows_epoch, tuned_epoch
 from record import RESULTS, record
-from train_speed import images, narrows_epoch, tuned_epoch
 
 ROUNDS = 9
 ALLOWED = 0.8  # of the recorded ratio: noise of a busy machine moves medians by less
