@@ -83,10 +83,13 @@ def lowered(maps: Tensor) -> Tensor:
 def raised(columns: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
     """The transpose of `lowered`: (c * 16, n * h * w) and (n, c, h, w) -> sums (n, c, 2 h, 2 w)."""
     n, channels, height, width = shape
+    met = columns.view(channels, SIDE, SIDE, n, height, width)
+    rows = columns.new_zeros(channels, SIDE, n, height, STRIDE * width + 2)
+    for column in range(SIDE):
+        rows[..., column : column + STRIDE * width : STRIDE] += met[:, :, column]
     sums = columns.new_zeros(channels, n, STRIDE * height + 2, STRIDE * width + 2)
-    for place, met in enumerate(columns.view(channels, PLACES, n, height, width).unbind(1)):
-        row, column = divmod(place, SIDE)
-        sums[:, :, row : row + STRIDE * height : STRIDE, column : column + STRIDE * width : STRIDE] += met
+    for row in range(SIDE):
+        sums[:, :, row : row + STRIDE * height : STRIDE] += rows[:, row]
     return sums[:, :, 1:-1, 1:-1].transpose(0, 1)
 
 
