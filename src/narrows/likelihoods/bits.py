@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 GROUP = 8
+MINUS_ONE = torch.tensor(-1.0)
 SMALLEST = 1e-30  # of a product of probabilities; below, float32 has fewer digits
 
 
@@ -41,11 +42,11 @@ class _Grouped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, bits: Tensor) -> Tensor:
-        sign = torch.add(bits.new_tensor(-1.0), bits, alpha=2)
+        sign = torch.add(MINUS_ONE, bits, alpha=2)
         p = (logits * sign).sigmoid_()
         ctx.save_for_backward(p, sign)
         products = p.unflatten(-1, (GROUP, -1)).prod(-2)
-        if bool(products.min() < SMALLEST):
+        if float(products.min()) < SMALLEST:
             return logsigmoid(logits * sign).sum(-1)
         return products.log_().sum(-1)
 
