@@ -216,6 +216,12 @@ CLAIMS = (
     Claim("generate_*", "new images: squared Frechet distance by sampler", _distances),
     Claim("sparse_flat-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
     Claim("sparse_hierarchical-*", "known features found again", "cosine {mcc:.3f}, F1 {f1:.3f}"),
+    Claim(
+        "sparse_others-*",
+        "the same by others: F1",
+        "DictionaryLearning {dictionary_learning[f1]:.3f}; FastICA {fast_ica[f1]:.3f}; atoms of chance "
+        "{random_atoms[f1]:.3f}; the true atoms {oracle[f1]:.3f}",
+    ),
     Claim("sparse_wide-*", "units that are never on, of four times as many as features", "share {dead_share:.3f}"),
     Claim(
         "sparse_speed",

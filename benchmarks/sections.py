@@ -242,7 +242,12 @@ def sparse() -> Figures:
         told = page["figures"]
         shown = [f"{told[key]:.3f}" for key in ("mcc", "f1", "dead_share")]
         rows.append([name, *shown, f"{told['l0']:.1f}", f"{told['true_l0']:.1f}", f"{told['seconds']:.0f}"])
-    return {"machine": machine(next(iter(pages.values()))), "rows": rows}
+    rivals = all_recorded([f"others-{name}" for name in FOUND if not name.startswith("wide")], "sparse_")
+    found = {
+        rival: [page["figures"][rival]["f1"] for page in rivals.values()] for rival in ("dictionary_learning", "oracle")
+    }
+    spans = {rival: f"{min(f1):.2f} ... {max(f1):.2f}" for rival, f1 in found.items()}
+    return {"machine": machine(next(iter(pages.values()))), "rows": rows, **spans}
 
 
 SAMPLED = {
