@@ -4,7 +4,7 @@ The MLP VAE of ``train_speed.py`` on 60,000 binary images, batch 512, all reside
 epoch each in turn; the host waits for the card before and after each. Beside ours, in float32 and as ``--precision
 auto`` would: pythae, the loop that a person who knows torch writes by hand, the same loop with its step captured as a
 graph, so that what the calls cost shows, and the products of matrices of a step alone. Float32 products are full ones,
-not tf32, but where a name says so.
+not tf32.
 
 Of each: images a second, the milliseconds of an epoch, the share of the card's matrix rate (the products' operations
 by those of one large product, in the same type) and of its memory bandwidth (what a step cannot help to move, by the
