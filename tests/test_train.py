@@ -313,8 +313,10 @@ def test_precision_is_bfloat16_only_where_the_processor_has_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     assert precision_for("auto", cpu) is torch.bfloat16
     assert precision_for("float32", cpu) is None
+    assert precision_for("bfloat16", cpu) is torch.bfloat16
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "avx2": True}, raising=False)
     assert precision_for("auto", cpu) is None
+    assert precision_for("bfloat16", cpu) is torch.bfloat16
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert precision_for("auto", cpu) is None
     with pytest.raises(InputError, match="did you mean 'float32'"):

@@ -39,8 +39,8 @@ class Plan:
         stops falling.
     average : float
         Share of the old in a running average of the weights, which is then the model, such as 0.999; 0 for none.
-    precision : {"auto", "float32"}
-        ``"auto"`` multiplies matrices in bfloat16 while training where the processor does that fast.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the products of matrices while training: ``"auto"`` takes bfloat16 where the processor multiplies it fast.
     validation : float
         Share of the rows held out to choose the best weights; 0 for none.
     patience : int

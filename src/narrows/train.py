@@ -235,24 +235,25 @@ def held_out(model: Model, values: Tensor | Labelled) -> Figures:
 
 
 def precision_for(precision: str, device: torch.device) -> torch.dtype | None:
-    """Type of the matrix products in training: bfloat16 where the processor multiplies it fast, None for float32.
+    """Type of the matrix products in training: bfloat16, or None for float32.
 
     Parameters
     ----------
-    precision : {"auto", "float32"}
-        What was asked for.
+    precision : {"auto", "float32", "bfloat16"}
+        What was asked for; ``"auto"`` is bfloat16 where the processor multiplies it fast.
     device : torch.device
         Where training runs.
 
     Raises
     ------
     InputError
-        If ``precision`` is neither.
+        If ``precision`` is none of them.
     """
-    if precision not in ("auto", "float32"):
-        raise unknown("precision", precision, ("auto", "float32"))
-    if precision == "float32":
-        return None
+    asked: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+    if precision in asked:
+        return asked[precision]
+    if precision != "auto":
+        raise unknown("precision", precision, ("auto", *asked))
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
