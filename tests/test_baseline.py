@@ -48,7 +48,9 @@ def test_equals_the_pca_of_scikit_learn(problem, chunk):
 
 def test_products_of_large_numbers_do_not_swallow_the_variance():
     rows = table(500, 20).astype("float64") + 1e8
-    baseline = fit_baseline(torch.from_numpy(rows).split(64), 3)
+    given = rows.copy()
+    baseline = fit_baseline(torch.from_numpy(given).split(64), 3)
+    assert np.array_equal(given, rows)
     pca = PCA(3, svd_solver="full").fit(rows - 1e8)
     aligned = np.sum(baseline.components.double().numpy() * pca.components_, 1)
     np.testing.assert_allclose(np.abs(aligned), 1, atol=1e-5)

@@ -100,17 +100,17 @@ def fit_baseline(chunks: Iterable[Tensor], size: int) -> Baseline | None:
     rows = 0
     origin, total, products = torch.zeros(0), torch.zeros(0), torch.zeros(0)
     for chunk in chunks:
-        x = chunk.flatten(1).double()
+        x = chunk.flatten(1).to(torch.float64, copy=True)
         if x.shape[1] > LARGEST_ROW or bool(x.isnan().any()):
             return None
         if not rows:
             # Taken off all rows, so that the products of large numbers do not swallow the variance.
             origin = x.mean(0)
             total, products = torch.zeros_like(origin), torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
-        centred = x - origin
+        x -= origin
         rows += len(x)
-        total += centred.sum(0)
-        products.addmm_(centred.T, centred)
+        total += x.sum(0)
+        products.addmm_(x.T, x)
     mean = total / rows
     # In place: what is as large as the covariance is what the fit takes of memory.
     covariance = products.div_(rows).addr_(mean, mean, alpha=-1)

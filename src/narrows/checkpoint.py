@@ -13,7 +13,7 @@ from torch import Tensor
 from narrows.errors import InputError
 from narrows.persist import read_tensors, write_tensors
 from narrows.records import plain
-from narrows.tensors import under
+from narrows.tensors import copied, under
 from narrows.train import Run
 from narrows.values import Figures, Progress
 
@@ -42,7 +42,7 @@ class Best:
         """Take the figure of one more validation, and the weights that had it."""
         if nats < self.nats:
             self.nats, self.waited = nats, 0
-            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+            self.weights = copied(weights, self.weights)
         else:
             self.waited += 1
 

@@ -13,10 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from narrows.checkpoint import Best, save_checkpoint
+from narrows.data.held_out import HeldOut
 from narrows.doctor import broken
 from narrows.records import plain
+from narrows.tensors import copied
 from narrows.train import Run
-from narrows.values import Finding, Labelled, Progress
+from narrows.values import Finding, Progress
 
 SECONDS_BETWEEN_CHECKPOINTS = 5.0
 
@@ -24,7 +26,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 5.0
 def guarded(run: Run, progress: Iterator[Progress], report: Callable[[Finding], None]) -> Iterator[Progress]:
     """Stop where a figure is no longer a number; put the last good weights back and report which term failed first."""
     models = [run.model] if run.average is None else [run.model, run.average.model]
-    good = [_copy(model.state_dict()) for model in models]
+    good = [copied(model.state_dict()) for model in models]
     for now in progress:
         finite = all(map(math.isfinite, dataclasses.astuple(now.training)))
         if not finite or not all(bool(tensor.isfinite().all()) for tensor in run.model.parameters()):
@@ -32,11 +34,11 @@ def guarded(run: Run, progress: Iterator[Progress], report: Callable[[Finding], 
             for model, weights in zip(models, good, strict=True):
                 model.load_state_dict(weights)
             return
-        good = [_copy(model.state_dict()) for model in models]
+        good = [copied(model.state_dict(), weights) for model, weights in zip(models, good, strict=True)]
         yield now
 
 
-def validated(run: Run, progress: Iterator[Progress], values: Tensor | Labelled) -> Iterator[Progress]:
+def validated(run: Run, progress: Iterator[Progress], values: Tensor | HeldOut) -> Iterator[Progress]:
     """Add the held-out figures at the end of each epoch, and at the end."""
     for now in progress:
         if now.epoch_ended or now.share >= 1.0:
@@ -95,7 +97,3 @@ def logged(progress: Iterator[Progress], path: Path) -> Iterator[Progress]:
             lines.write(json.dumps(plain(now)) + "\n")
             lines.flush()
             yield now
-
-
-def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in state.items()}

@@ -15,13 +15,12 @@ from torch import Tensor
 import narrows
 from narrows import filters
 from narrows.axes import Latent
-from narrows.baseline import Baseline, Typical, fit_baseline, fit_typical
 from narrows.checkpoint import Best, hand_on, load_checkpoint
 from narrows.data.batches import Batches
 from narrows.data.classes import classes_of
 from narrows.data.division import check_rows, divided
 from narrows.data.filed import Filed
-from narrows.data.mixed import MixedTransform
+from narrows.data.held_out import HeldOut
 from narrows.data.schema import Schema
 from narrows.data.transforms import Transform
 from narrows.doctor import examine
@@ -32,21 +31,19 @@ from narrows.noise import DealtNoise, Noise
 from narrows.optimizers import make_optimizer, range_test
 from narrows.persist import Fitted
 from narrows.plan import Plan
+from narrows.preparation import baseline_of, prepare
 from narrows.presets import choose
 from narrows.records import plain
 from narrows.schedules import make_schedule
 from narrows.together import begin_alike, check_shared, identity_of
 from narrows.train import Run, held_out, precision_for, train
-from narrows.values import Clock, Finding, Labelled, Progress, apart
+from narrows.values import Clock, Finding, Progress, apart
 from narrows.workers import ALONE, Workers
 
 USUAL_STEPS = 6000
 USUAL_EPOCHS = (10, 300)
-BASELINE_CELLS = 20_000_000  # more rows than that are thinned out evenly
 PROBE_ROWS = 256
 EXAMINED_ROWS = 2000
-START_ROWS = 4000  # more rows than twice that are thinned out evenly
-ROWS_AT_ONCE = 500
 
 
 Watch = Callable[[Iterator[Progress]], Iterator[Progress]]
@@ -110,9 +107,9 @@ def fit(
             model.latent.weigh(condition)
         model.objective.adapt(len(training))
         if workers.first and not plan.online:
-            model.adapt(training.chunks(ROWS_AT_ONCE))
-            stride = max(1, len(training) // START_ROWS)
-            model.start(lambda: torch.cat(list(training.chunks(ROWS_AT_ONCE, stride))))
+            prepare(model, training)
+        # Before the training, which takes again the memory that this gives back.
+        baseline = baseline_of(model, training) if workers.first and not plan.online else None
         exact = model.recipe.corruption.differences
         model.matrix_dtype = precision_for("float32" if exact else plan.precision, model.device)
         rate = _rate(model, training, plan) if workers.first else None
@@ -133,8 +130,8 @@ def fit(
     trained.requires_grad_(True)
     trained.zero_grad()
     if workers.first:
-        clean = apart(validation)[0][:, : schema.shape[0]]
-        findings += examine(trained, clean if len(clean) else next(training.chunks(EXAMINED_ROWS)))
+        looked_at = next(validation.split(EXAMINED_ROWS)) if len(validation) else next(training.chunks(EXAMINED_ROWS))
+        findings += examine(trained, apart(looked_at)[0][:, : schema.shape[0]])
     record = {
         "plan": identity,
         "data": {"rows": len(values), "fingerprint": fingerprint, "held_out": len(validation)},
@@ -144,7 +141,8 @@ def fit(
         "steps": run.step,
         "versions": versions(),
     }
-    baseline = _baseline(trained, training) if workers.first else None
+    if workers.first and plan.online:
+        baseline = baseline_of(trained, training)  # in units that are known only now
     return Fitted(trained.cpu(), preset, baseline, plain(record))
 
 
@@ -198,7 +196,7 @@ def _run(model: Model, batches: Batches, plan: Plan, rate: float | None) -> Run:
 def _overseen(
     run: Run,
     plan: Plan,
-    validation: Tensor | Labelled,
+    validation: HeldOut,
     best: Best,
     history: list[Progress],
     report: Callable[[Finding], None],
@@ -272,19 +270,6 @@ def _check_noisy(values: np.ndarray | Filed, noisy: np.ndarray | None, model: Mo
             f"the noisy examples have the shape {noisy.shape} and the clean ones {values.shape}; give one noisy "
             f"version of each, in the same order"
         )
-
-
-def _baseline(model: Model, training: Batches) -> Baseline | Typical | None:
-    """Principal components, or the typical row, of training rows spread over the set."""
-    stride = max(1, len(training) * model.schema.size // BASELINE_CELLS)
-    transform = model.transform
-    with torch.no_grad():
-        if isinstance(transform, MixedTransform):
-            targets = (transform(raw.cpu()).x for raw in training.chunks(ROWS_AT_ONCE, stride))
-            return fit_typical(targets, transform.is_symbol)
-        chunks = (transform.comparable(transform(raw.cpu()).x) for raw in training.chunks(ROWS_AT_ONCE, stride))
-        # Components as many as cells tell all, and nothing of a code that is no code.
-        return fit_baseline(chunks, 0 if model.latent.whole else model.latent.size)
 
 
 def _device(name: str) -> torch.device:

@@ -22,6 +22,15 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def copied(tensors: Mapping[str, Tensor], over: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Copies of tensors by name, in the memory of ``over``, of equal shapes, so that no two copies are ever held."""
+    over = over or {}
+    return {
+        name: over[name].copy_(tensor.detach()) if name in over else tensor.detach().clone()
+        for name, tensor in tensors.items()
+    }
+
+
 def pieces(rows: Tensor, size: int) -> Sequence[Tensor]:
     """Rows (n, ...) in order, so many at once; all of them while a graph is traced, which is one for any number."""
     return (rows,) if torch.compiler.is_exporting() else rows.split(size)

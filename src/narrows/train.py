@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from narrows.data.batches import Batches
+from narrows.data.held_out import HeldOut
 from narrows.descent import Optimizer
 from narrows.errors import unknown
 from narrows.model import Model
@@ -24,7 +25,7 @@ from narrows.workers import whole
 INTERVAL_STEPS = 50
 INTERVAL_CELLS = 2e7
 ROWS_AT_ONCE = 1000
-CELLS_AT_ONCE = 400_000
+CELLS_AT_ONCE = 80_000
 VALIDATION_SEED = 20_140_501
 
 
@@ -148,7 +149,7 @@ class Run:
             epoch_ended=order.position == 0,
         )
 
-    def validate(self, values: Tensor | Labelled) -> Figures:
+    def validate(self, values: Tensor | Labelled | HeldOut) -> Figures:
         """Return the training figures on held-out rows; the first worker computes them for all."""
         figures = held_out(self.deployed, values) if self.workers.first else None
         return Figures(*self.workers.told(figures and dataclasses.astuple(figures)))
@@ -210,23 +211,27 @@ def train(run: Run) -> Iterator[Progress]:
         yield run.interval(batches)
 
 
+def rows_at_once(cells: int) -> int:
+    """Rows of so many cells that are looked at together outside of the steps, where many would be held for nothing."""
+    return max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // cells))
+
+
 @torch.no_grad()
-def held_out(model: Model, values: Tensor | Labelled) -> Figures:
+def held_out(model: Model, values: Tensor | Labelled | HeldOut) -> Figures:
     """The training figures on rows that were not trained on: same objective, same scale, same kind of corruption.
 
     Parameters
     ----------
     model : Model
         In any mode; it is put back.
-    values : Tensor, shape (n, x), or Labelled
+    values : Tensor, shape (n, x), Labelled or HeldOut
         Raw rows. The draws are seeded, so equal weights give equal figures.
     """
     mode = model.training
     model.eval()
     noise = Noise(VALIDATION_SEED, model.device)
     total = torch.zeros(3, dtype=torch.float64, device=model.device)
-    cells = model.schema.size * model.objective.samples
-    for raw in values.split(max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // cells))):
+    for raw in values.split(rows_at_once(model.schema.size * model.objective.samples)):
         scores = model.loss(raw, noise, Clock.at_end(model.device))[1]
         total += table([scores]).double().sum(1)
     model.train(mode)

@@ -48,10 +48,10 @@ def trained(tmp_path_factory):
     return folder
 
 
-def put_shards(folder, count=4, n=60):
+def put_shards(folder, count=4, n=60, together=25):
     folder.mkdir()
     for place in range(count):
-        parquet.write_table(rows(n, 10 + place), folder / f"part-{place}.parquet", row_group_size=25)
+        parquet.write_table(rows(n, 10 + place), folder / f"part-{place}.parquet", row_group_size=together)
     return folder
 
 
@@ -360,7 +360,7 @@ def workers_of(process):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are found in /proc")
 def test_a_worker_that_is_killed_loses_and_doubles_nothing(trained, here, done):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'narrows[ray]'")
-    put_shards(here / "shards", count=6, n=4000)
+    put_shards(here / "shards", count=6, n=4000, together=200)
     line = ["detect", str(trained / "d.safetensors"), "shards", "-o"]
     words = [*line, "out", "--engine", "ray", "--workers", "2", "--json"]
     process = subprocess.Popen(

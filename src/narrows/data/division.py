@@ -8,12 +8,12 @@ from torch import Tensor
 
 from narrows.data.batches import Batches
 from narrows.data.filed import Filed
+from narrows.data.held_out import HeldOut
 from narrows.data.pairs import Pairs, paired
 from narrows.data.pools import FiledBatches, FiledRows
 from narrows.errors import InputError
 from narrows.plan import Plan
 from narrows.tensors import data_fingerprint, tensor_of
-from narrows.values import Labelled
 from narrows.workers import Workers
 
 HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
@@ -28,7 +28,7 @@ def divided(
     plan: Plan,
     device: torch.device,
     workers: Workers,
-) -> tuple[Batches, Tensor | Labelled, str]:
+) -> tuple[Batches, HeldOut, str]:
     """Batches of the training rows, the held-out rows, and the fingerprint of all; of pairs, see `Pairs`.
 
     The fingerprint of rows that stay in their file is for the first worker alone, which reads all of them. Batches and
@@ -41,7 +41,7 @@ def divided(
         size = _batch_rows(plan, len(chosen))
         blocks = FiledBatches(filed, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
         fingerprint = data_fingerprint(filed) if workers.first else ""
-        return blocks, _labelled(filed[others], condition, others), fingerprint
+        return blocks, HeldOut(filed[others], condition=None if condition is None else condition[others]), fingerprint
     rows = tensor_of(values)
     fingerprint = data_fingerprint(rows)
     rows = rows.to(device)
@@ -49,15 +49,11 @@ def divided(
     size = _batch_rows(plan, len(chosen))
     if noisy is None:
         batches = Batches(rows, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
-        return batches, _labelled(rows[others], condition, others), fingerprint
+        return batches, HeldOut(rows, others, condition=condition), fingerprint
     beside = tensor_of(noisy).to(device)
     pairs = Pairs(rows, beside, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
-    held_out = _labelled(paired(rows[others], beside[others]), condition, others)
+    held_out = HeldOut(rows, others, condition=condition, beside=beside)
     return pairs, held_out, data_fingerprint(paired(rows, beside))
-
-
-def _labelled(rows: Tensor, condition: Tensor | None, places: Tensor) -> Tensor | Labelled:
-    return rows if condition is None else Labelled(rows, condition[places])
 
 
 def fingerprint_of_ends(values: np.ndarray | Filed) -> str:
