@@ -18,7 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from narrows.train import precision_for
+from narrows.data.batches import Batches
+from narrows.data.schema import infer_schema
+from narrows.model import Model
+from narrows.noise import Noise
+from narrows.optimizers import make_optimizer
+from narrows.presets import choose
+from narrows.schedules import Constant
+from narrows.train import Run, precision_for
 
 CELLS, WIDTH, CODE = 784, 512, 16
 LAYERS = ((CELLS, WIDTH), (WIDTH, 2 * CODE), (CODE, WIDTH), (WIDTH, CELLS))
@@ -71,40 +78,40 @@ def tuned_epoch(data: np.ndarray, batch: int, device: str = "cpu") -> Contender:
     return epoch
 
 
-def narrows_epoch(
+def narrows_run(
     data: np.ndarray,
     batch: int,
     preset: str = "variational",
     settings: Sequence[str] = ("network=mlp",),
     precision: str = "float32",
     device: str = "cpu",
-) -> Contender:
-    """An epoch of ours, as `narrows train` takes it."""
-    from narrows.data.batches import Batches
-    from narrows.data.schema import infer_schema
-    from narrows.model import Model
-    from narrows.noise import Noise
-    from narrows.optimizers import make_optimizer
-    from narrows.presets import choose
-    from narrows.schedules import Constant
-    from narrows.train import Run
-
+) -> Run:
+    """Ours before its first step, as `narrows train` has it."""
     schema = infer_schema(data)
     model = Model(choose(preset, schema, settings), schema).to(device)
     model.matrix_dtype = precision_for(precision, model.device)
     rows = torch.from_numpy(schema.from_user(data)).to(device)
     model.adapt(rows)
-    batches = Batches(rows, batch)
-    run = Run(model, batches, make_optimizer("adam", model, 1e-3), Constant(), Noise(0, device), steps=10**9)
-    order = iter(batches)
+    optimizer = make_optimizer("adam", model, 1e-3)
+    return Run(model, Batches(rows, batch), optimizer, Constant(), Noise(0, device), steps=10**9)
+
+
+def epoch_of(run: Run) -> Contender:
+    """An epoch of a run."""
+    order = iter(run.batches)
 
     def epoch() -> int:
         began = run.step
         while not run.interval(order).epoch_ended:
             pass
-        return (run.step - began) // batches.per_epoch * len(rows)
+        return (run.step - began) // run.batches.per_epoch * len(run.batches)
 
     return epoch
+
+
+def narrows_epoch(data: np.ndarray, batch: int, **choices: Any) -> Contender:
+    """An epoch of ours; the choices are those of `narrows_run`."""
+    return epoch_of(narrows_run(data, batch, **choices))
 
 
 def products(n: int, batch: int, precision: str = "float32", device: str = "cpu") -> Contender:

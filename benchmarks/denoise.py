@@ -325,13 +325,30 @@ def against_rivals(case: Case, minutes: float, images: int, folder: Path) -> dic
 
 # --- twins and codes -------------------------------------------------------------------------------------------------
 
-TWIN_PLAN = ("--batch-size", "32", "--rate", "0.002", "--average", "0.999")
 TWIN_NETWORK = ("network.channels=16", "network.stages=2", "network.blocks=1")
+
+
+@dataclass(frozen=True)
+class Twin:
+    """How one network is trained: what noise it sees, and the plan that held-out training images chose for it."""
+
+    settings: tuple[str, ...]
+    batch_size: int = 32
+    rate: float = 0.002
+
+    @property
+    def plan(self) -> tuple[str, ...]:
+        """Options of `narrows train`."""
+        return ("--batch-size", str(self.batch_size), "--rate", str(self.rate), "--average", "0.999")
+
+
+NOISY_ONLY = ("corruption.sigma=50", "corruption.raw=true")
 TWINS = {
-    "supervised": SIGMA_50,
-    "recorrupted": ("corruption=recorrupted", "corruption.sigma=50", "corruption.raw=true", "corruption.alpha=0.3"),
-    "sure": ("corruption=sure", "corruption.sigma=50", "corruption.raw=true"),
-    "blind-spot": ("corruption=blind-spot",),
+    "supervised": Twin(SIGMA_50),
+    # Twice the looks at an example: half the examples in a batch.
+    "recorrupted": Twin(("corruption=recorrupted", *NOISY_ONLY), batch_size=16, rate=0.004),
+    "sure": Twin(("corruption=sure", *NOISY_ONLY)),
+    "blind-spot": Twin(("corruption=blind-spot",)),
 }
 
 
@@ -345,8 +362,8 @@ def twins(minutes: float, images: int, folder: Path, ways: list[str]) -> dict[st
     told: dict[str, Any] = {"test_images": len(testing), "noisy": figures(testing, given)}
     for name in ways:
         data = "fashion-mnist" if name == "supervised" else str(folder / "noisy.npy")
-        model = folder / f"{name}.safetensors"
-        line = trained(data, model, "denoiser", minutes, TWIN_PLAN, *TWIN_NETWORK, *TWINS[name])
+        model, twin = folder / f"{name}.safetensors", TWINS[name]
+        line = trained(data, model, "denoiser", minutes, twin.plan, *TWIN_NETWORK, *twin.settings)
         told[name] = timed(ours(model), testing, given) | {"training_line": line}
         print(name, told[name], flush=True)
     return told

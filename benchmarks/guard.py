@@ -79,7 +79,7 @@ def train_convolutional() -> Pair:
             optimizer.step()
         return len(rows)
 
-    return Pair(narrows_epoch(data, 100, "convolutional", ()), epoch)
+    return Pair(narrows_epoch(data, 100, preset="convolutional", settings=()), epoch)
 
 
 def train_dictionary() -> Pair:
@@ -92,7 +92,7 @@ def train_dictionary() -> Pair:
         products(rounds=4)
         return 4 * BATCH
 
-    return Pair(narrows_epoch(rows, BATCH, "sparse-features", ()), multiply)
+    return Pair(narrows_epoch(rows, BATCH, preset="sparse-features", settings=()), multiply)
 
 
 def score() -> Pair:

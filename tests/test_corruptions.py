@@ -204,15 +204,57 @@ def test_recorrupted_parts_have_independent_noise_and_the_mean_of_the_image():
     assert abs(float((one * other).mean())) < 4.5 * math.sqrt(1.25 * 5 / cells)
 
 
-def test_the_risk_of_clean_images_is_told_from_noisy_ones():
-    """Over draws of noise and probes, against the nats of the clean image: of a network with bends, in float64."""
+def noisy_images(settings):
+    """A denoiser with bends, in float64; 6,000 looks at one clean image, and at it under noise of deviation 30."""
     schema = Schema((2, 6, 6), 0.0, 255.0, 1.0)
-    parts = {"network.channels": 6, "network.stages": 1, "corruption": "sure", "corruption.raw": True}
-    model = Model(choose("denoiser", schema, {**parts, "corruption.sigma": 30.0}), schema).double()
+    parts = {"network.channels": 6, "network.stages": 1, "corruption.sigma": 30.0, "corruption.raw": True}
+    model = Model(choose("denoiser", schema, parts | settings), schema).double()
     clean = (Noise(0).uniform((1, 2, 6, 6), rows=0) * torch.tensor([255.0, 90.0])[:, None, None]).round().double()
     model.adapt(clean.repeat(4, 1, 1, 1) + 10 * Noise(3).normal((4, 2, 6, 6), rows=0))
     batch = model.batch(clean.expand(6_000, -1, -1, -1), Noise(0))
     noisy = batch.seen + 30 * model.transform.unit * Noise(1).normal(batch.seen.shape, rows=0).double()
+    return model, batch, noisy
+
+
+def recorrupted(alpha, antithetic):
+    settings = {"corruption": "recorrupted", "corruption.alpha": alpha, "corruption.antithetic": antithetic}
+    model, batch, noisy = noisy_images(settings)
+    return model, batch, dataclasses.replace(batch, x=noisy, seen=noisy)
+
+
+@pytest.mark.parametrize("antithetic", [True, False])
+def test_recorrupted_tells_the_risk_of_clean_images_that_are_noisier_by_alpha(antithetic):
+    """But for a constant, what is left of the noise in what is scored."""
+    alpha = 0.5
+    model, batch, noisy = recorrupted(alpha, antithetic)
+    given = model.recipe.corruption(noisy, Noise(2))
+    with torch.no_grad():
+        estimates = model.terms(given, 1, Noise(3), estimated=True).log_px[0]
+        exact = model.terms(dataclasses.replace(batch, seen=given.seen), 1, Noise(3)).log_px[0]
+    squares = (30 * model.transform.unit).square().expand(2, 6, 6).sum() * (1 + alpha**-2)
+    apart = estimates + float(squares / model.likelihood.scale.square() / 2) - exact
+    assert abs(float(apart.mean())) < 4.5 * float(apart.std()) / math.sqrt(len(apart))
+
+
+def test_a_draw_with_its_negative_makes_a_gradient_of_far_less_variance():
+    """Over 200 examples: without, 1 + 1 / alpha^2 = 26 parts of the noise's variance; with, 1 and what bends leave."""
+    variance = {}
+    for antithetic in (True, False):
+        model, _, noisy = recorrupted(0.2, antithetic)
+        weights = list(model.network.parameters())
+        gradients = []
+        for row in range(200):
+            one = dataclasses.replace(noisy, x=noisy.x[row : row + 1], seen=noisy.seen[row : row + 1])
+            given = model.recipe.corruption(one, Noise(row))
+            nats = model.terms(given, 1, Noise(0), estimated=True).log_px.sum()
+            gradients.append(torch.cat([slope.flatten() for slope in torch.autograd.grad(nats, weights)]))
+        variance[antithetic] = float(torch.stack(gradients).var(0).sum())
+    assert variance[True] < variance[False] / 5
+
+
+def test_the_risk_of_clean_images_is_told_from_noisy_ones():
+    """Over draws of noise and probes, against the nats of the clean image."""
+    model, batch, noisy = noisy_images({"corruption": "sure"})
     noisy_batch = dataclasses.replace(batch, x=noisy, seen=noisy)
     with torch.no_grad():
         estimates = model.terms(noisy_batch, 1, Noise(2), estimated=True).log_px[0]
@@ -250,6 +292,11 @@ def test_noise_of_a_level_told_from_the_batch(kind):
 
 def test_what_scores_no_single_pixels_is_refused():
     schema = Schema((1, 8, 8), 0.0, 255.0, 1.0)
+    for kind in ("recorrupted", "sure"):
+        with pytest.raises(InputError, match=r"the two gaussian codes would be drawn apart.*antithetic=false"):
+            choose("variational", Schema((6,), 0.0, 1.0), {"corruption": kind, "likelihood": "gaussian"})
+    single = {"corruption": "recorrupted", "corruption.antithetic": False, "likelihood": "gaussian"}
+    choose("variational", Schema((6,), 0.0, 1.0), single)
     for kind in ("blind-spot", "recorrupted", "sure"):
         with pytest.raises(InputError, match="take likelihood=gaussian"):
             choose("autoencoder", schema, {"corruption": kind, "likelihood": "logistic"})

@@ -35,7 +35,7 @@ class Corruption(Part, axis="corruption"):
     corrupts: ClassVar[bool] = True
     own: ClassVar[bool] = False
     hides: ClassVar[bool] = False
-    differences: ClassVar[bool] = False
+    differences: bool = False
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Return a sentence that says why such codes do not learn what they must under it; None if they do."""

@@ -126,6 +126,10 @@ class Recorrupted(_KnownNoise, kind="recorrupted"):
     so that the squared error of the second, told from the first, is on average that of x, but for a constant (Pang et
     al. 2021, theorem 1). ``sigma`` must be that of the noise, and the examples must not be clipped.
 
+    What is scored has 1 + 1 / alpha^2 times the noise's variance, of which the mean with -u in the place of u takes out
+    the second part, but for what the network's bends leave of it: an antithetic pair, as in Hammersley and Morton 1956.
+    So alpha may be small, and what is seen hardly noisier than it is in use. The network is shown each example twice.
+
     Parameters
     ----------
     sigma : float or None
@@ -133,23 +137,43 @@ class Recorrupted(_KnownNoise, kind="recorrupted"):
         from each batch.
     alpha : float
         How much noise is added, by that which is there.
+    antithetic : bool
+        Whether each draw of that noise is taken with its negative; without, an alpha near 0.5 does best.
     raw : bool
         Whether ``sigma`` is in the unit of the raw data instead, such as levels of an image.
     """
 
-    def __init__(self, sigma: float | None = 0.3, alpha: float = 0.5, raw: bool = False) -> None:
+    def __init__(
+        self, sigma: float | None = 0.3, alpha: float = 0.3, antithetic: bool = True, raw: bool = False
+    ) -> None:
         super().__init__()
         at_least("corruption.sigma", sigma or 0.0, 0)
         at_least("corruption.alpha", alpha, 0, above=True)
         self.sigma = sigma
         self.alpha = alpha
+        self.antithetic = self.differences = antithetic
         self.raw = raw
+
+    def refuses_latent(self, latent: Latent) -> str | None:
+        """Codes that are drawn, which would differ between the two looks of a pair."""
+        return (
+            _drawn_apart(self, latent, "corruption.antithetic=false corruption.alpha=0.5") if self.antithetic else None
+        )
 
     def forward(self, batch: Batch, noise: Noise) -> Batch:
         """Add noise to what is seen, and take it from what is scored."""
         drawn = noise.normal(batch.seen.shape, rows=0) * self.level(batch)
         seen, x = batch.seen + self.alpha * drawn, batch.x - drawn / self.alpha
         return dataclasses.replace(batch, seen=seen, x=x)
+
+    def score(self, p: Any, batch: Batch, again: Callable[[Tensor], Distribution], noise: Noise) -> Tensor:
+        """Nats (k, n) under the noise added, or their mean with those under its negative."""
+        nats: Tensor = p.log_prob(batch.x)
+        if not self.antithetic:
+            return nats
+        drawn = (batch.seen - batch.x) / (self.alpha + 1 / self.alpha)
+        seen, x = batch.seen - 2 * self.alpha * drawn, batch.x + 2 * drawn / self.alpha
+        return (nats + again(seen).log_prob(x)) / 2
 
 
 class Sure(_KnownNoise, kind="sure"):
@@ -178,12 +202,7 @@ class Sure(_KnownNoise, kind="sure"):
 
     def refuses_latent(self, latent: Latent) -> str | None:
         """Codes that are drawn, which would differ between the two looks."""
-        if not latent.random:
-            return None
-        return (
-            f"corruption sure looks twice at an example, and the two {latent.kind} codes would be drawn apart; take "
-            f"corruption=recorrupted"
-        )
+        return _drawn_apart(self, latent, "corruption=recorrupted corruption.antithetic=false")
 
     def refuses_likelihood(self, likelihood: Likelihood) -> str | None:
         """Those that cannot tell what a clean cell would score."""
@@ -222,6 +241,13 @@ def noise_level(images: Tensor) -> Tensor:
 
 def _wants_gaussian(corruption: Corruption, likelihood: Likelihood, what: str) -> str:
     return f"corruption {corruption.kind} {what}, as likelihood {likelihood.kind} does not; take likelihood=gaussian"
+
+
+def _drawn_apart(corruption: Corruption, latent: Latent, way_out: str) -> str | None:
+    if not latent.random:
+        return None
+    codes = f"the two {latent.kind} codes would be drawn apart"
+    return f"corruption {corruption.kind} looks twice at an example, and {codes}; take {way_out}"
 
 
 def _mirrored(place: Tensor, length: int) -> Tensor:
