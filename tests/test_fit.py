@@ -301,3 +301,20 @@ def test_every_field_of_the_plan_is_in_the_record():
     assert {field.name for field in dataclasses.fields(Plan)} - paths <= plan.keys()
     assert plan["seed"] == 7
     assert plan["parts"]["latent"] == {"kind": "point", "size": 3, "density": None}
+
+
+def test_two_looks_at_an_example_are_not_compared_in_bfloat16():
+    rows = table()
+    settings = {"corruption": "sure", "likelihood": "gaussian"}
+    with pytest.raises(InputError, match=r"two looks at an example.*take --precision float32"):
+        fit(rows, infer_schema(rows), "autoencoder", settings, Plan(precision="bfloat16", epochs=1))
+
+
+@pytest.mark.parametrize("corruption", ["sure", "recorrupted"])
+def test_units_that_died_are_called_back_under_two_looks(corruption):
+    """Of what they would have said nothing is seen twice."""
+    rows = table(200)
+    settings = {"latent": "batch-top-k", "latent.size": 64, "latent.k": 2, "latent.dead_after": 100}
+    settings |= {"corruption": corruption, "likelihood": "gaussian"}
+    fitted = fit(rows, infer_schema(rows), "autoencoder", settings, Plan(epochs=3))
+    assert all(bool(tensor.isfinite().all()) for tensor in fitted.model.state_dict().values())

@@ -250,12 +250,14 @@ def test_held_out_figures_are_the_same_each_time_and_leave_the_model_alone():
     assert all(torch.equal(before[name], tensor) for name, tensor in run.model.state_dict().items())
 
 
-def test_held_out_figures_take_few_rows_at_once_where_they_are_large(monkeypatch):
+@pytest.mark.parametrize("limit", [{"CELLS_AT_ONCE": 10 * 6}, {"DRAWN_AT_ONCE": 10 * 5 * 6}, {"ROWS_AT_ONCE": 10}])
+def test_held_out_figures_take_few_rows_at_once_where_they_are_large(limit, monkeypatch):
     run = run_on(table(), "iwae", settings={"objective.samples": 5})
     seen: list[int] = []
     loss = run.model.loss
     monkeypatch.setattr(run.model, "loss", lambda raw, *rest: (seen.append(len(raw)), loss(raw, *rest))[1])
-    monkeypatch.setattr(train_module, "CELLS_AT_ONCE", 10 * 5 * 6)
+    for name, most in limit.items():
+        monkeypatch.setattr(train_module, name, most)
     held_out(run.model, run.batches.values)
     assert seen == [10] * 12
 

@@ -108,10 +108,10 @@ def fit(
         model.objective.adapt(len(training))
         if workers.first and not plan.online:
             prepare(model, training)
-        # Before the training, which takes again the memory that this gives back.
-        baseline = baseline_of(model, training) if workers.first and not plan.online else None
-        exact = model.recipe.corruption.differences
-        model.matrix_dtype = precision_for("float32" if exact else plan.precision, model.device)
+        # Resident rows have it before the training, which takes again the memory that this gives back.
+        early = not (plan.online or isinstance(values, Filed))
+        baseline = baseline_of(model, training) if early and workers.first else None
+        model.matrix_dtype = _matrix_dtype(model, plan.precision)
         rate = _rate(model, training, plan) if workers.first else None
     identity = identity_of(plan, model, fingerprint, condition, workers)
     begin_alike(model, values, identity, workers)
@@ -141,8 +141,8 @@ def fit(
         "steps": run.step,
         "versions": versions(),
     }
-    if workers.first and plan.online:
-        baseline = baseline_of(trained, training)  # in units that are known only now
+    if workers.first and not early:
+        baseline = baseline_of(trained, training)
     return Fitted(trained.cpu(), preset, baseline, plain(record))
 
 
@@ -169,6 +169,17 @@ def _recipe(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str, 
 def _model(recipe: Recipe, schema: Schema, plan: Plan, workers: Workers = ALONE) -> Model:
     device = accelerator(plan.device, workers.local_rank, workers.local_count) if workers.count > 1 else plan.device
     return Model(recipe, schema, binarize=plan.binarize, seed=plan.seed).to(_device(device))
+
+
+def _matrix_dtype(model: Model, precision: str) -> torch.dtype | None:
+    """Type of the matrix products in training; float32 where looks are compared, of which bfloat16 would hide much."""
+    corruption = model.recipe.corruption
+    if corruption.differences and precision == "bfloat16":
+        raise InputError(
+            f"corruption {corruption.kind} sets two looks at an example against each other, for which bfloat16 is too "
+            f"coarse; take --precision float32"
+        )
+    return precision_for("float32" if corruption.differences else precision, model.device)
 
 
 def versions() -> dict[str, str]:

@@ -241,7 +241,9 @@ class Model(nn.Module):
         """
         held = self._params(z.detach()[None])
         params = held.detach() + self._params(lit[None]) - held
-        return self._scored_by(self.likelihood(params), batch, noise, estimated=True)
+        # There is no second look at what was never seen.
+        single = self.recipe.corruption.differences
+        return self._scored_by(self.likelihood(params), batch, noise, estimated=not single)
 
     def _again(self, seen: Tensor) -> Distribution:
         """p(x | z) of what else might be seen (n, x), for codes that are not drawn: batch (1, n)."""

@@ -1,4 +1,4 @@
-"""What is taken from all training rows before the first step: statistics, first weights, the standing baseline."""
+"""What is taken from all training rows beside the steps: statistics and first weights, and the standing baseline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START_ROWS = 4000  # more rows than twice that are thinned out evenly
 
 def prepare(model: Model, training: Batches) -> None:
     """Let a model take statistics and first weights from training rows."""
-    size, stride = rows_at_once(model.schema.size), max(1, len(training) // START_ROWS)
+    size, stride = rows_at_once(model), max(1, len(training) // START_ROWS)
     model.adapt(training.chunks(size))
     model.start(lambda: torch.cat(list(training.chunks(size, stride))))
 
@@ -24,9 +24,9 @@ def prepare(model: Model, training: Batches) -> None:
 @torch.no_grad()
 def baseline_of(model: Model, training: Batches) -> Baseline | Typical | None:
     """Principal components, or the typical row, of training rows spread over the set, in the model's units."""
-    transform, cells = model.transform, model.schema.size
-    stride = max(1, len(training) * cells // BASELINE_CELLS)
-    targets = (transform(raw).x for raw in training.chunks(rows_at_once(cells), stride))
+    transform = model.transform
+    stride = max(1, len(training) * model.schema.size // BASELINE_CELLS)
+    targets = (transform(raw).x for raw in training.chunks(rows_at_once(model), stride))
     if isinstance(transform, MixedTransform):
         return fit_typical((x.cpu() for x in targets), transform.is_symbol.cpu())
     # Components as many as cells tell all, and nothing of a code that is no code.

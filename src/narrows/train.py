@@ -26,6 +26,7 @@ INTERVAL_STEPS = 50
 INTERVAL_CELLS = 2e7
 ROWS_AT_ONCE = 1000
 CELLS_AT_ONCE = 80_000
+DRAWN_AT_ONCE = 400_000  # cells of all draws of these rows
 VALIDATION_SEED = 20_140_501
 
 
@@ -211,9 +212,11 @@ def train(run: Run) -> Iterator[Progress]:
         yield run.interval(batches)
 
 
-def rows_at_once(cells: int) -> int:
-    """Rows of so many cells that are looked at together outside of the steps, where many would be held for nothing."""
-    return max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // cells))
+def rows_at_once(model: Model, draws: int = 1) -> int:
+    """How many rows to look at together outside of the steps: on a processor, so few that they stay in its cache."""
+    cells = model.schema.size
+    within = CELLS_AT_ONCE if model.device.type == "cpu" else DRAWN_AT_ONCE
+    return max(1, min(ROWS_AT_ONCE, within // cells, DRAWN_AT_ONCE // (cells * draws)))
 
 
 @torch.no_grad()
@@ -231,7 +234,7 @@ def held_out(model: Model, values: Tensor | Labelled | HeldOut) -> Figures:
     model.eval()
     noise = Noise(VALIDATION_SEED, model.device)
     total = torch.zeros(3, dtype=torch.float64, device=model.device)
-    for raw in values.split(rows_at_once(model.schema.size * model.objective.samples)):
+    for raw in values.split(rows_at_once(model, model.objective.samples)):
         scores = model.loss(raw, noise, Clock.at_end(model.device))[1]
         total += table([scores]).double().sum(1)
     model.train(mode)

@@ -29,7 +29,8 @@ class Corruption(Part, axis="corruption"):
     hides : bool
         Whether cells are hidden, so that a model in use may be told which are.
     differences : bool
-        Whether small differences of what the network gives are taken, so that training must be in float32.
+        Whether what the network gives for two looks at an example is set against each other, so that training must be
+        in float32.
     """
 
     corrupts: ClassVar[bool] = True

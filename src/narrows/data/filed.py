@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,12 +116,12 @@ class Filed:
 
     def take(self, places: np.ndarray) -> np.ndarray:
         """Rows at some places in rising order: each block that holds some is read once, from the first to the last."""
-        bounds = np.searchsorted(places, np.arange(0, len(self) + BLOCK_ROWS, BLOCK_ROWS))
         found = np.empty((len(places), self.width), self.given)
-        for block in np.flatnonzero(np.diff(bounds)).tolist():
-            here = slice(bounds[block], bounds[block + 1])
-            first, last = places[here][[0, -1]].tolist()
-            found[here] = self.read(first, last + 1)[places[here] - first]
+        # Of the places alone: what it takes does not grow with the file.
+        begins = np.flatnonzero(np.diff(places // BLOCK_ROWS, prepend=-1))
+        for start, stop in pairwise([*begins.tolist(), len(places)]):
+            first, last = places[[start, stop - 1]].tolist()
+            found[start:stop] = self.read(first, last + 1)[places[start:stop] - first]
         return found
 
     def schema(self) -> Schema:
