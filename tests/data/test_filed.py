@@ -1,6 +1,7 @@
 """Rows that stay in their file: which they are, how they are read, and training that meets each once an epoch."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -101,6 +102,39 @@ def test_a_batch_holds_rows_of_many_blocks(tmp_path):
     rows = FiledRows(stored(tmp_path, np.arange(2000, dtype=np.float32)[:, None]), CPU)
     batch = next(iter(FiledBatches(rows, 64, seed=0, chosen=torch.arange(2000))))
     assert len((batch // 16).unique()) > 30
+
+
+def test_the_next_pool_is_read_while_training_goes_on_with_this_one(tmp_path, monkeypatch):
+    rows = FiledRows(stored(tmp_path, np.arange(3000, dtype=np.float32)[:, None]), CPU)
+    take, reads = filed.Filed.take, []
+
+    def watched(self, places):
+        reads.append((threading.current_thread() is threading.main_thread(), len(places)))
+        return take(self, places)
+
+    monkeypatch.setattr(filed.Filed, "take", watched)
+    batches = FiledBatches(rows, 64, seed=0, chosen=torch.arange(3000))
+    order = iter(batches)
+    next(order)
+    assert batches._coming.pool == (0, 1024)
+    batches._coming.rows.result(timeout=60)  # nothing of it has been asked for
+    assert reads == [(True, 1024), (False, 1024)]
+    met = [next(order) for _ in range(batches.per_epoch - 1)]
+    assert reads == [(True, 1024), (False, 1024), (False, 952)]
+    assert sum(map(len, met)) == 3000 - 64
+    next(order)  # of the next epoch, whose order was not known
+    batches._coming.rows.result(timeout=60)
+    assert reads[3:] == [(True, 1024), (False, 1024)]
+
+
+def test_a_file_that_became_shorter_is_told_of_when_its_rows_are_due(tmp_path):
+    rows = FiledRows(stored(tmp_path, np.arange(3000, dtype=np.float32)[:, None]), CPU)
+    order = iter(FiledBatches(rows, 64, seed=0, chosen=torch.arange(3000)))
+    next(order).sum()
+    with (tmp_path / "x.npy").open("r+b") as file:
+        file.truncate(500)
+    with pytest.raises(InputError, match="became shorter"):
+        list(itertools.islice(order, 47))
 
 
 def test_training_reaches_what_it_does_on_rows_in_memory(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -48,11 +50,21 @@ class FiledRows:
         return tensor_of(self.filed.take(places.cpu().numpy())).to(self.device)
 
 
+@dataclass(frozen=True)
+class _Coming:
+    """A pool that is being read: its epoch and start, the places of its rows, and these."""
+
+    pool: tuple[int, int]
+    places: Tensor
+    rows: Future[np.ndarray]
+
+
 class FiledBatches(Batches):
     """Rows of a file in batches, in a new seeded order every epoch.
 
     To pick each row anywhere in the file would take a seek for each. So blocks of 1,024 neighbours are put in order,
-    a pool of 32 MiB of them is read, and the rows of a pool are shuffled: a batch holds rows of many blocks.
+    a pool of 32 MiB of them is read, and the rows of a pool are shuffled: a batch holds rows of many blocks. While
+    training goes on with one pool, the next one of the epoch is read.
 
     A pool is 64 lanes of neighbours, each shuffled by itself, and each batch has its share of every lane. So the order
     does not depend on the number of workers, and one of W, whose rows are a W-th of each batch, reads and holds a W-th
@@ -87,6 +99,8 @@ class FiledBatches(Batches):
         self._pool_rows = self.size * max(1, POOL_BYTES // batch)  # whole batches, so that none lies in two pools
         self._held = (-1, -1)  # epoch and start of the pool in memory
         self._places, self._pool = torch.zeros(0, dtype=torch.int64), self.values
+        self._coming: _Coming | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="pool")
 
     def again(self, size: int) -> FiledBatches:
         """The same rows from the start, in batches of another size, each whole."""
@@ -99,12 +113,31 @@ class FiledBatches(Batches):
     def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
         first = self.position // self._pool_rows * self._pool_rows
         if self._held != (self.epoch, first):
-            self._pool = self.values  # the old pool goes before the new one comes
-            batches = order[first : first + self._pool_rows].split(self.size)
-            self._places = torch.cat([self.workers.mine(batch) for batch in batches]).sort().values
-            self._pool = tensor_of(self._rows.filed.take(self._places.numpy()))
             self._held = (self.epoch, first)
+            self._pool = self.values  # the old pool goes before the new one comes
+            self._places, self._pool = self._come(order, first)
+            self._send_for(order, first + self._pool_rows)
         return self._pool[torch.searchsorted(self._places, rows)].to(self._rows.device)
+
+    def _come(self, order: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """Places and rows of a pool: of that which was sent for, or read now at the start of an epoch or of a run."""
+        coming, self._coming = self._coming, None
+        if coming is None or coming.pool != self._held:
+            places = self._met(order, first)
+            return places, tensor_of(self._rows.filed.take(places.numpy()))
+        return coming.places, tensor_of(coming.rows.result())
+
+    def _send_for(self, order: Tensor, first: int) -> None:
+        """Have the next pool of the epoch read while training goes on with this one."""
+        if first < len(self):
+            places = self._met(order, first)
+            rows = self._reader.submit(self._rows.filed.take, places.numpy())
+            self._coming = _Coming((self.epoch, first), places, rows)
+
+    def _met(self, order: Tensor, first: int) -> Tensor:
+        """Places of a pool that this worker meets, in rising order."""
+        batches = order[first : first + self._pool_rows].split(self.size)
+        return torch.cat([self.workers.mine(batch) for batch in batches]).sort().values
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
         count = len(self)
