@@ -45,7 +45,11 @@ TRIED = {
         "cell and one logarithm of the product of eight probabilities (half of the time of torch's; of a step 2 to 4 % "
         "at 512, nothing at 100). Left, as slower or no faster: products by oneDNN in place of MKL, a cross-entropy "
         "through torch's own parts (.65 to .97 of its speed), huge pages, the divergence as one function (0.5 % at "
-        "100), standardising by torch.add with a number (0.5 % at 512: exported graphs would round another way)."
+        "100), standardising by torch.add with a number (0.5 % at 512: exported graphs would round another way), steps "
+        "compiled by torch.compile (compiled_steps.json). Of memory: held-out rows that are not copied, weights copied "
+        "over their last copy, principal components before the training in place of after it, blocks of 80,000 cells "
+        "outside of the steps in place of 400,000; it was 368 MiB. Left: components by torch.lobpcg (4 MiB less, exact "
+        "to a tolerance alone), MALLOC_MMAP_THRESHOLD_ at 128 KiB (9 MiB less; its speed was not measured)."
     ),
     "conv": (
         "What made it faster stands: channels last in training (1.18 times pythae at 100, 1.26 at 512, with layers of "
@@ -53,13 +57,14 @@ TRIED = {
         "map permuted where the weights of the linear layer beside it are fewer, the transpose of the lowering in two "
         "passes; memory kept from step to step, from which pythae gains too where both are in one process. Left: parts "
         "of a batch at a time, so that what is lowered stays in the cache (no faster), torch's fold (2.6 times slower "
-        "at 512)."
+        "at 512), steps compiled by torch.compile (compiled_steps.json)."
     ),
 }
 LIMIT = {
     "mlp": (
-        "At 512 the products; at 100 the calls, some 130 of them a step. Of the memory, torch itself takes 217 MiB as "
-        "it is imported, the images 47; the moments, slopes and best weights take 13, the heap's holes some 20."
+        "At 512 the products; at 100 the calls, some 130 of them a step. Of the memory, torch itself takes 219 MiB as "
+        "it is imported, the images 47, the weights with moments, slopes and two copies 19. A processor that "
+        "multiplies nothing faster than float32 has no speed under auto to measure."
     ),
     "conv": "The convolutions of torch between 32 and 64 channels, which both call: two thirds of a step of ours.",
 }
