@@ -177,7 +177,7 @@ CLAIMS = (
         "{bars[epoch_ms][reached]:.0f} ms; {bars[times_pythae][reached]:.0f} times pythae",
     ),
     Claim(
-        "precision_bounds", "the bound under auto precision less that of float32", "{largest_difference_nats:.2f} nats"
+        "precision_bounds", "the bound with bfloat16 products less that in float32, at most", "{largest_difference_nats:.2f} nats"
     ),
     Claim("descents", "three ways of descent: held-out nats", _DESCENTS),
     Claim("resume", "a killed training resumes bit for bit", _resumed),

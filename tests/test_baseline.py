@@ -82,6 +82,16 @@ def test_images_are_taken_cell_by_cell_and_large_ones_not_at_all():
     assert fit_baseline([torch.rand(2, 1, 8, 8)], 5) is not None
 
 
+def test_of_no_components_there_is_the_mean_and_no_covariance(monkeypatch):
+    monkeypatch.setattr(torch.linalg, "eigh", None)
+    values = torch.from_numpy(table(50, 12))
+    baseline = fit_baseline(values.split(7), 0)
+    assert baseline.components.shape == (0, 12)
+    torch.testing.assert_close(baseline.mean, values.mean(0))
+    own, mean = baseline.errors(values)
+    torch.testing.assert_close(own, mean)
+
+
 def test_a_single_row_is_its_own_mean():
     row = torch.tensor([[1.0, 2.0, 3.0]])
     baseline = fit_baseline([row], 2)

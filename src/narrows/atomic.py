@@ -115,7 +115,7 @@ def _named(error: OSError, path: Path | str) -> OSError:
     return OSError(error.errno or errno.EIO, " ".join((error.strerror or str(error)).split()), str(path))
 
 
-def check_target(path: Path, inputs: Iterable[Path | str] = ()) -> None:
+def check_target(path: Path, inputs: Iterable[Path | str] = (), *, makes: str = "a file") -> None:
     """Raise `InputError` unless a file can be written at ``path``; call it before work whose result goes there.
 
     Parameters
@@ -124,9 +124,11 @@ def check_target(path: Path, inputs: Iterable[Path | str] = ()) -> None:
         The file to write.
     inputs : iterable of Path or str
         Files that are read for it, which it must not overwrite; names of data sets may be among them.
+    makes : str
+        What is written, in words.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file to write")
+        raise InputError(f"{path} is a folder; give the name of {makes} to write")
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is a device or a pipe; give the name of a file to write")
     if not path.parent.is_dir():

@@ -106,12 +106,16 @@ def fit_baseline(chunks: Iterable[Tensor], size: int) -> Baseline | None:
         if not rows:
             # Taken off all rows, so that the products of large numbers do not swallow the variance.
             origin = x.mean(0)
-            total, products = torch.zeros_like(origin), torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
+            side = x.shape[1] if size else 0
+            total, products = torch.zeros_like(origin), torch.zeros(side, side, dtype=torch.float64)
         x -= origin
         rows += len(x)
         total += x.sum(0)
-        products.addmm_(x.T, x)
+        if size:
+            products.addmm_(x.T, x)
     mean = total / rows
+    if not size:
+        return Baseline((origin + mean).float(), torch.zeros(0, len(mean)))
     # In place: what is as large as the covariance is what the fit takes of memory.
     covariance = products.div_(rows).addr_(mean, mean, alpha=-1)
     kept = min(size, rows, len(mean))

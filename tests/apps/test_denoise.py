@@ -30,18 +30,22 @@ def noisy(image, seed, high=255):
     return np.rint(drawn.clip(0, 255) * (high / 255)).astype(np.uint8 if high == 255 else np.uint16)
 
 
-@pytest.fixture(scope="module")
-def denoiser(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("denoiser")
+def trained(folder, high=255):
     (folder / "clean").mkdir()
     for seed in range(12):
         size = (48, 40) if seed % 2 else (40, 52)
-        Image.fromarray(drawing(seed, *size).astype(np.uint8)).save(folder / "clean" / f"{seed}.png")
+        clean = (drawing(seed, *size).astype(np.uint8) * np.array(high // 255)).astype(f"uint{high.bit_length()}")
+        Image.fromarray(clean).save(folder / "clean" / f"{seed}.png")
     words = ["train", str(folder / "clean"), "-o", str(folder / "m.safetensors"), "--preset", "denoiser"]
     words += ["--tile", "16", "--epochs", "12", "--batch-size", "32", "--rate", "0.005", "--set"]
     words += ["network.channels=8", "network.stages=1", "corruption.raw=true"]
-    assert run([*words, f"corruption.sigma={SIGMA}", "corruption.widest=none"]) == 0
+    assert run([*words, f"corruption.sigma={SIGMA * high // 255}", "corruption.widest=none"]) == 0
     return folder / "m.safetensors"
+
+
+@pytest.fixture(scope="module")
+def denoiser(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("denoiser"))
 
 
 def error(image, clean):
@@ -69,6 +73,40 @@ def test_a_folder_of_mixed_sizes_modes_and_depths(denoiser, here, done):
     assert (through[:, :, 3] == 9).all()
     for channel in range(3):
         assert error(through[:, :, channel], clean) < 0.35 * error(colour[:, :, channel], clean)
+
+
+def test_a_model_of_deep_images_takes_those_of_either_depth(tmp_path, here, done):
+    """In their own range, which is wider than that of the images that it learnt from."""
+    model = trained(tmp_path, high=65535)
+    clean = drawing(100) * 1.2 - 45
+    (here / "in").mkdir()
+    for high in (255, 65535):
+        Image.fromarray(noisy(clean, 0, high=high)).save(here / "in" / f"{high}.png")
+    done("denoise", model, "in", "-o", "out")
+    for high in (255, 65535):
+        made, given = (np.asarray(Image.open(here / folder / f"{high}.png")) for folder in ("out", "in"))
+        assert made.dtype == given.dtype
+        seen = clean.clip(0, 255)
+        assert error(made * (255 / high), seen) < 0.4 * error(given * (255 / high), seen)
+
+
+def test_a_model_of_numbers_up_to_one_takes_no_pixels(here, done, refused):
+    np.save(here / "x.npy", np.stack([drawing(seed, 16, 16) / 255 for seed in range(20)]).astype(np.float32))
+    settings = ("--set", "network.channels=4", "network.stages=1")
+    done("train", "x.npy", "-o", "m.safetensors", "--preset", "denoiser", "--epochs", "1", *settings)
+    Image.fromarray(drawing(1).astype(np.uint8)).save(here / "a.png")
+    refused("denoise", "m.safetensors", "a.png", "-o", "b.png", says="these pixels are whole numbers up to 255")
+
+
+def test_a_denoiser_has_no_code_units_to_find_fault_with(denoiser):
+    assert not [found for found in load(denoiser).record["findings"] if "units" in found["what"]]
+
+
+def test_a_folder_that_is_there_is_not_written_into(denoiser, here, refused):
+    (here / "out").mkdir()
+    (here / "in").mkdir()
+    Image.fromarray(noisy(drawing(1), 0)).save(here / "in" / "a.png")
+    refused("denoise", denoiser, "in", "-o", "out", says="out is a folder; give the name of a file or a new folder")
 
 
 def test_it_is_what_restored_gives(denoiser, here, done):

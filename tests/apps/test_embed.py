@@ -6,12 +6,15 @@ import json
 
 import numpy as np
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from PIL import Image
+from scipy.sparse import load_npz
 
 from narrows import load, read
 from narrows.apps import colouring
 from narrows.apps import embed as app
+from narrows.apps.code_files import code_file
 from narrows.apps.embed import Checked, Embedded, embed
 from narrows.apps.plane import classes
 from narrows.evaluate import check_codes, components
@@ -29,6 +32,30 @@ def table(models, here):
     given["town"] = np.where(given.index % 3, "Rome", "")
     given.to_csv(here / "more.csv", index=False)
     return "more.csv"
+
+
+# --- files of codes --------------------------------------------------------------------------------------------------
+
+
+def test_labels_of_whole_numbers_may_have_gaps_from_any_part_on(models, here):
+    model = load(models / "digits.safetensors").model
+    first = read("digits", "test")
+    whole = dataclasses.replace(first, labels=np.arange(len(first)))
+    gaps = dataclasses.replace(first, labels=np.where(np.arange(len(first)) % 2, np.arange(len(first)), np.nan))
+    for parts in ([whole, gaps], [gaps, whole]):
+        with code_file(here / "codes.parquet", model, parts[0], sparse=False) as write:
+            for place, part in enumerate(parts):
+                write(part, place * len(first))
+        written = pyarrow.parquet.read_table(here / "codes.parquet")["label"].to_pandas().to_numpy()
+        expected = np.concatenate([part.labels for part in parts])
+        assert np.array_equal(written.astype(float), expected.astype(float), equal_nan=True)
+
+
+def test_a_sparse_matrix_may_have_no_rows(models, here):
+    model = load(models / "digits.safetensors").model
+    with code_file(here / "codes.npz", model, None, sparse=True):
+        pass
+    assert load_npz(here / "codes.npz").shape == (0, model.latent.size)
 
 
 # --- maps ------------------------------------------------------------------------------------------------------------

@@ -63,6 +63,13 @@ def test_deep_images_stay_as_they_are() -> None:
     assert data.schema.high == 65535
 
 
+def test_deep_images_run_as_far_as_sixteen_bits_do() -> None:
+    data = from_array(np.array([[[10, 5000], [7, 8]]], np.uint16))
+    assert (data.schema.low, data.schema.high, data.schema.step) == (0, 65535, 0)
+    columns = from_array(np.array([[10, 5000], [7, 8]], np.uint16))
+    assert (columns.schema.low, columns.schema.high) == (7, 5000)
+
+
 def test_large_whole_numbers_stay_exact() -> None:
     assert from_array([[2**30 + 1, 0]]).values.tolist() == [[2**30 + 1, 0]]
 

@@ -73,7 +73,8 @@ def _table(output: Path, model: Model, labels: np.ndarray | None) -> Iterator[Wr
 
 def _columns(z: np.ndarray, labels: np.ndarray | None) -> pa.Table:
     columns = {f"z{place}": pa.array(np.ascontiguousarray(z[:, place])) for place in range(z.shape[1])}
-    return pa.table(columns if labels is None else {**columns, "label": pa.array(labels)})
+    # A gap among whole numbers makes floats of them, one of which is NaN; as a null it fits any type.
+    return pa.table(columns if labels is None else {**columns, "label": pa.array(labels, from_pandas=True)})
 
 
 @contextmanager
@@ -99,5 +100,6 @@ def _matrix(output: Path, model: Model) -> Iterator[Write]:
         ends.append(first + len(part))
 
     yield write
-    rows, units, values = map(np.concatenate, zip(*found, strict=True))
+    none = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)]
+    rows, units, values = map(np.concatenate, zip(none, *found, strict=True))
     write_sparse(rows, units, values, (ends[-1], model.latent.size), output)

@@ -102,7 +102,7 @@ def decompress(
         Where networks run, such as cpu or cuda.
     """
     at_least("batch", batch, 1)
-    check_target(output, inputs=[model, file])
+    check_target(output, inputs=[model, file], makes="a file or a new folder")
 
     from narrows.compression.archive import Archive
     from narrows.compression.compressor import Work

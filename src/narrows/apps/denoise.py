@@ -73,7 +73,7 @@ def denoise(
             raise InputError("--hidden is for the images of one source; leave it out of shards")
         work = dataclasses.replace(work, reading=of_one_shard(reading))
         return each_shard(work, work.open(), data, output, _suffix_for, sharding, skip=reading.skip_bad_shards)[0]
-    check_target(output, inputs=[model, data] if hidden is None else [model, data, hidden])
+    check_target(output, [model, data] if hidden is None else [model, data, hidden], makes="a file or a new folder")
     at_work = work.open()
     total, notes = at_work.restore(data, output)
     corruption = at_work.fitted.model.recipe.corruption

@@ -109,10 +109,16 @@ def _schema_of(model: Model, given: tuple[int, ...]) -> Schema:
 def _restored(model: Model, images: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:
     """Images (n, c, height, width) restored, in their own type, which may have 16 bits where the model has 8."""
     gaps = None if hidden is None else tensor_of(hidden)
-    high = model.schema.high
     if images.dtype.kind not in "iu":
         return restored(model, tensor_of(images), hidden=gaps).numpy()
-    most = np.iinfo(images.dtype).max
-    factor = most / high if {most, high} == {0xFF, 0xFFFF} else 1.0
+    schema, able = model.schema, np.iinfo(images.dtype)
+    if schema.step == 0 and schema.high <= 1:
+        raise InputError(
+            f"the model learnt from {schema.describe()}, and these pixels are whole numbers up to {able.max}; give it "
+            f"an array in its own unit"
+        )
+    factor = able.max / schema.high if {able.max, schema.high} == {0xFF, 0xFFFF} else 1.0
     made = restored(model, tensor_of(images).double() / factor, hidden=gaps).numpy() * factor
-    return np.rint(made).clip(model.schema.low * factor, min(high * factor, most)).astype(images.dtype)
+    # A grid ends where it ends; real values end where those of the training images happened to.
+    low, high = (schema.low * factor, schema.high * factor) if schema.step else (able.min, able.max)
+    return np.rint(made).clip(max(low, able.min), min(high, able.max)).astype(images.dtype)

@@ -236,7 +236,8 @@ def _only(values: np.ndarray, low: float, high: float) -> bool:
 
 
 def _reals_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float]:
-    return low, high, 0.0
+    # Images of 16 bits run as far as these do, whichever of their values there are, as those of 8 bits do.
+    return (0.0, 65535.0, 0.0) if values.dtype == np.uint16 and values.ndim > 2 else (low, high, 0.0)
 
 
 def _binary_grid(values: np.ndarray, low: float, high: float) -> tuple[float, float, float] | None:

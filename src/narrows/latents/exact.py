@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from narrows.distributions import Flat
 from narrows.errors import InputError, at_least, at_most
 from narrows.latents.priors import Prior
 from narrows.parts import Part
+from narrows.values import Finding
 from narrows.workers import batch_mean
 
 TOLERANCE = 0.1
@@ -147,6 +148,10 @@ class Whole(Exact, kind="whole"):
     def bounds(self) -> bool:
         """Never."""
         return False
+
+    def diagnose(self, used: Tensor) -> Iterator[Finding]:
+        """Say nothing: cells of the data that never change are no units that one could leave out."""
+        yield from ()
 
     def posterior(self, h: Tensor) -> Distribution:
         """All mass at h (n, size)."""
