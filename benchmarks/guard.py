@@ -60,22 +60,20 @@ def train(batch: int) -> Pair:
 
 def train_convolutional() -> Pair:
     """An epoch of a convolutional autoencoder, beside torch's own layers of the same sizes in a plain loop."""
-    from narrows.data.schema import infer_schema
-    from narrows.model import Model
-    from narrows.presets import choose
-
     data = images(1_000)
-    schema = infer_schema(data)
-    model = Model(choose("convolutional", schema, []), schema)
-    layers = nn.Sequential(model.network.encoder, nn.Flatten(), model.network.to_features)
-    back = nn.Sequential(model.network.from_code, nn.Unflatten(1, model.network.small_shape), model.network.decoder)
     rows = torch.from_numpy(data)[:, None].float()
-    optimizer = torch.optim.Adam([*layers.parameters(), *back.parameters()], lr=1e-3, fused=True)
+    layers = nn.Sequential(
+        *(nn.Conv2d(1, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 4, 2, 1), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(64 * 49, 256), nn.ReLU(), nn.Linear(256, 16)),
+        *(nn.Linear(16, 256), nn.ReLU(), nn.Linear(256, 64 * 49), nn.ReLU(), nn.Unflatten(1, (64, 7, 7))),
+        *(nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, 2, 1)),
+    )
+    optimizer = torch.optim.Adam(layers.parameters(), lr=1e-3, fused=True)
 
     def epoch() -> int:
         for index in torch.randperm(len(rows)).split(100):
             optimizer.zero_grad(set_to_none=True)
-            F.binary_cross_entropy_with_logits(back(layers(rows[index])), rows[index]).backward()
+            F.binary_cross_entropy_with_logits(layers(rows[index]), rows[index]).backward()
             optimizer.step()
         return len(rows)
 

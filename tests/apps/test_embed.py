@@ -39,7 +39,7 @@ def table(models, here):
 
 def test_labels_of_whole_numbers_may_have_gaps_from_any_part_on(models, here):
     model = load(models / "digits.safetensors").model
-    first = read("digits", "test")
+    first = read("digits:test")
     whole = dataclasses.replace(first, labels=np.arange(len(first)))
     gaps = dataclasses.replace(first, labels=np.where(np.arange(len(first)) % 2, np.arange(len(first)), np.nan))
     for parts in ([whole, gaps], [gaps, whole]):
