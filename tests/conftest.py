@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent
 CODER = {"coding", "compression", "test_compress.py"}  # whose tests have the coder compiled, which takes a while
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put early modules first, and have pytest-xdist deal out whole modules, whose fixtures are then made once.
 
