@@ -39,7 +39,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 test: $(VENV)/.dev  ## run the tests
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder $(TEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 bench: $(VENV)/.dev  ## see in two minutes whether anything became slower; BENCH=benchmarks/one.py measures a claim and records it
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python $$script; done

@@ -18,22 +18,10 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile("narrows", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("narrows")
 
-TESTS = Path(__file__).parent
 
-
-CODER = {"coding", "compression", "test_compress.py"}  # whose tests have the coder compiled, which takes a while
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put early modules first, and have pytest-xdist deal out whole modules, whose fixtures are then made once.
-
-    All that compile the coder go to one worker.
-    """
+    """Put early modules first: whole modules are dealt out, and the longest should not be the last."""
     items.sort(key=lambda item: item.get_closest_marker("early") is None)
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group("coder" if CODER & set(place.parts) else str(place)))
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
