@@ -27,14 +27,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from binary_images import CELLS, CODE, WIDTH, images
 from contenders import (
-    CELLS,
-    CODE,
     LAYERS,
-    WIDTH,
     Contender,
     Tuned,
-    images,
     narrows_epoch,
     products,
     pythae_epoch,

@@ -172,6 +172,11 @@ CLAIMS = (
     Claim("train_speed", "images a second in training", _SPEED),
     Claim("train_speed_conv", "images a second in training, convolutions", _SPEED),
     Claim(
+        "train_memory",
+        "peak memory of training on 60,000 images",
+        "{peak_mib[narrows]:.0f} MiB; pythae {peak_mib[pythae]:.0f}",
+    ),
+    Claim(
         "accelerator",
         "an epoch of 60,000 images on an accelerator",
         "{bars[epoch_ms][reached]:.0f} ms; {bars[times_pythae][reached]:.0f} times pythae",

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contenders import epoch_of, images, narrows_epoch, narrows_run, raced
+from binary_images import images
+from contenders import epoch_of, narrows_epoch, narrows_run, raced
 from narrows.allocation import keep_freed_memory
 from narrows.likelihoods import pixels
 from narrows.networks import halving

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from binary_images import CELLS, CODE, WIDTH
 from narrows.data.batches import Batches
 from narrows.data.schema import infer_schema
 from narrows.model import Model
@@ -27,20 +28,7 @@ from narrows.presets import choose
 from narrows.schedules import Constant
 from narrows.train import Run, precision_for
 
-CELLS, WIDTH, CODE = 784, 512, 16
 LAYERS = ((CELLS, WIDTH), (WIDTH, 2 * CODE), (CODE, WIDTH), (WIDTH, CELLS))
-BLOCK = 1000
-
-
-def images(n: int) -> np.ndarray:
-    """Binary images with the ink of digits: speed depends on shapes alone, so no data set is needed.
-
-    In blocks, so that making them takes no more memory than holding them.
-    """
-    draws, made = np.random.default_rng(0), np.empty((n, 28, 28), np.uint8)
-    for block in np.array_split(made, max(1, n // BLOCK)):
-        block[:] = draws.integers(0, 256, block.shape, dtype=np.uint8) < 33
-    return made
 
 
 class Tuned(nn.Module):

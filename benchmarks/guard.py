@@ -33,7 +33,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from contenders import images, narrows_epoch, tuned_epoch
+from binary_images import images
+from contenders import narrows_epoch, tuned_epoch
 from record import RESULTS, record
 
 ROUNDS = 9

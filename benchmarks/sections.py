@@ -90,12 +90,12 @@ def speed() -> Figures:
         speeds = [f"{seen[f'{name}_images_per_second']:,}" for name in ("narrows", "pythae", "tuned_loop")]
         ratios = [f"{seen[f'ratio_to_{name}']:.2f}" for name in ("pythae", "tuned_loop")]
         rows.append([f"{batch}", *speeds, *ratios])
-    memory = figures["peak_memory_mib"]
+    memory = recorded("train_memory")["figures"]["peak_mib"]
     return {
         "machine": machine(page),
         "rows": rows,
-        "memory": f"{memory['narrows']}",
-        "memory_of_pythae": f"{memory['pythae']}",
+        "memory": f"{memory['narrows']:.0f}",
+        "memory_of_pythae": f"{memory['pythae']:.0f}",
     }
 
 

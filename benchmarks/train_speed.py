@@ -1,4 +1,4 @@
-"""Images a second and peak memory in training, against pythae and a hand-written loop.
+"""Images a second in training, against pythae and a hand-written loop.
 
 The same model everywhere, on binarised images, by BCE and Adam:
 
@@ -8,8 +8,7 @@ The same model everywhere, on binarised images, by BCE and Adam:
 
 All train one epoch each in turn, in one process, which keeps what memory it frees, as narrows' command line does;
 medians and ratios are over the rounds. Ours trains in float32, and, where the processor multiplies another type faster,
-as ``--precision auto`` would. Peak memory is that of a fresh process which trains one epoch on 60,000 images through
-the package's own front door.
+as ``--precision auto`` would.
 
     python benchmarks/train_speed.py [--only mlp conv]
 
@@ -21,23 +20,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 
 import numpy as np
 import torch
 
-from contenders import CODE, Contender, images, narrows_epoch, products, pythae_epoch, raced, ratios, tuned_epoch
+from binary_images import images
+from contenders import Contender, narrows_epoch, products, pythae_epoch, raced, ratios, tuned_epoch
 from narrows.allocation import keep_freed_memory
 from narrows.train import precision_for
 from record import record
 
 ROUNDS = {"mlp": 40, "conv": 10}
 RECORDS = {"mlp": "train_speed", "conv": "train_speed_conv"}
-MEMORY_IMAGES = 60_000
 TRIED = {
     "mlp": (
         "What made it faster stands: Adam's kernel called without torch's optimizer, memory kept from step to step (to "
@@ -46,10 +42,7 @@ TRIED = {
         "at 512, nothing at 100). Left, as slower or no faster: products by oneDNN in place of MKL, a cross-entropy "
         "through torch's own parts (.65 to .97 of its speed), huge pages, the divergence as one function (0.5 % at "
         "100), standardising by torch.add with a number (0.5 % at 512: exported graphs would round another way), steps "
-        "compiled by torch.compile (compiled_steps.json). Of memory: held-out rows that are not copied, weights copied "
-        "over their last copy, principal components before the training in place of after it, blocks of 80,000 cells "
-        "outside of the steps in place of 400,000; it was 368 MiB. Left: components by torch.lobpcg (4 MiB less, exact "
-        "to a tolerance alone), MALLOC_MMAP_THRESHOLD_ at 128 KiB (9 MiB less; its speed was not measured)."
+        "compiled by torch.compile (compiled_steps.json)."
     ),
     "conv": (
         "What made it faster stands: channels last in training (1.18 times pythae at 100, 1.26 at 512, with layers of "
@@ -62,9 +55,8 @@ TRIED = {
 }
 LIMIT = {
     "mlp": (
-        "At 512 the products; at 100 the calls, some 130 of them a step. Of the memory, torch itself takes 219 MiB as "
-        "it is imported, the images 47, the weights with moments, slopes and two copies 19. A processor that "
-        "multiplies nothing faster than float32 has no speed under auto to measure."
+        "At 512 the products; at 100 the calls, some 130 of them a step. A processor that multiplies nothing faster "
+        "than float32 has no speed under auto to measure."
     ),
     "conv": "The convolutions of torch between 32 and 64 channels, which both call: two thirds of a step of ours.",
 }
@@ -93,66 +85,25 @@ def compare(network: str, batch: int, n: int, rounds: int) -> dict[str, float]:
         return ratios(raced(contenders_of(network, images(n), batch, folder), rounds))
 
 
-def train_once(name: str) -> None:
-    """Train one epoch on 60,000 images by the package's own front door, for the memory that it takes."""
-    if name == "narrows":
-        from narrows.data.dataset import from_array
-        from narrows.fit import fit
-        from narrows.plan import Plan
-
-        dataset = from_array(images(MEMORY_IMAGES))
-        fit(dataset.values, dataset.schema, "variational", ["network=mlp"], Plan(epochs=1, batch_size=100))
-        return
-    from pythae.models import VAE, VAEConfig
-    from pythae.pipelines import TrainingPipeline
-    from pythae.trainers import BaseTrainerConfig
-
-    with tempfile.TemporaryDirectory() as folder:
-        config = VAEConfig(input_dim=(1, 28, 28), latent_dim=CODE, reconstruction_loss="bce")
-        training = BaseTrainerConfig(output_dir=folder, num_epochs=1, per_device_train_batch_size=100, no_cuda=True)
-        TrainingPipeline(model=VAE(config), training_config=training)(images(MEMORY_IMAGES)[:, None].astype(np.float32))
-
-
-def peak_memory(name: str) -> float:
-    """Peak resident memory, in MiB, of a fresh process that trains once."""
-    words = [sys.executable, __file__, "--train-once", name]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
-
-
-def memory() -> dict[str, float]:
-    """Peak memory of both, in MiB."""
-    peaks = {name: round(peak_memory(name)) for name in ("narrows", "pythae")}
-    return {**peaks, "ratio": round(peaks["narrows"] / peaks["pythae"], 3)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=tuple(ROUNDS), default=list(ROUNDS))
     parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, help="in place of the usual ones, for a look: nothing is recorded")
-    parser.add_argument("--train-once", choices=("narrows", "pythae"))
     options = parser.parse_args()
-    if options.train_once:
-        train_once(options.train_once)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        return
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     keep_freed_memory()
     for part in options.only:
         began, rounds = time.perf_counter(), options.rounds or ROUNDS[part]
-        # Memory first, while this process is small: a child's peak starts from the peak of the process that started it.
-        peaks = {"peak_memory_mib": memory()} if part == "mlp" else {}
         figures: dict[str, object] = {f"batch_{b}": compare(part, b, options.images, rounds) for b in (100, 512)}
-        print(part, figures, peaks, flush=True)
+        print(part, figures, flush=True)
         if options.rounds is None:
             protocol = (
                 f"about an epoch of {options.images} binary images each, in an order of chance, in one process that "
-                f"keeps what memory it frees; medians of {rounds} rounds after a warm-up; 2 threads, float32; memory: "
-                f"one epoch on {MEMORY_IMAGES} images in a process of its own"
+                f"keeps what memory it frees; medians of {rounds} rounds after a warm-up; 2 threads, float32"
             )
             told = {"tried": TRIED[part], "limit": LIMIT[part]}
-            record(RECORDS[part], {**figures, **peaks, **told}, seconds=time.perf_counter() - began, protocol=protocol)
+            record(RECORDS[part], {**figures, **told}, seconds=time.perf_counter() - began, protocol=protocol)
 
 
 if __name__ == "__main__":
