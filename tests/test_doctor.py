@@ -61,6 +61,26 @@ def test_a_collapsed_code_is_found():
     assert "objective.warm_up" in found["collapse"]["remedy"]
 
 
+@pytest.mark.parametrize("settings", [{}, {"latent": "sphere"}])
+def test_a_code_larger_than_the_rows_is_found(settings):
+    found = findings(table()[:, :3], settings={"latent.size": 4, **settings})
+    assert found["wide code"]["what"] == "a code of 4 numbers for the 3 that are seen of a row need leave nothing out"
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        ("denoising", {}),
+        ("sparse", {"latent.k": 2}),
+        ("autoencoder", {"latent": "kl-sparse"}),
+        ("variational", {}),
+        ("autoencoder", {"latent.size": 3}),
+    ],
+)
+def test_a_code_that_has_to_leave_something_out_may_be_of_any_size(preset, settings):
+    assert "wide code" not in findings(table()[:, :3], preset, {"latent.size": 4, **settings})
+
+
 def test_some_idle_units_are_not_called_collapse():
     found = findings(table(), "variational", {"latent.size": 12}, epochs=40)
     assert found.keys() == {"idle units"}
@@ -104,7 +124,7 @@ def test_sigma_at_its_floor_is_found_where_a_point_code_fits_exactly():
 
 def test_sigma_of_real_values_rests_on_a_thousandth_of_their_deviation():
     schema = infer_schema(table())
-    model = Model(choose("autoencoder", schema, {"network.depth": 0}), schema)
+    model = Model(choose("autoencoder", schema, {"network.depth": 0, "latent.size": 3}), schema)
     model.adapt(torch.from_numpy(table()))
     for log_sigma, names in ((-9.0, ["sigma at its floor"]), (-5.0, [])):
         with torch.no_grad():

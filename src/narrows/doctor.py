@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -26,10 +27,10 @@ def examine(model: Model, values: Tensor) -> list[Finding]:
     Returns
     -------
     list of Finding
-        Empty where nothing is wrong: units in use, sigma off its floor, columns of comparable scale.
+        Empty where nothing is wrong: units in use, a code that has to leave something out, sigma off its floor, columns
+        of comparable scale.
     """
-    findings = list(about_data(model.transform))
-    findings += model.likelihood.diagnose()
+    findings = [*about_data(model.transform), *model.likelihood.diagnose(), *about_code(model)]
     if len(values) > 1:
         findings += model.latent.diagnose(model.latent.used(codes(model, values[:ROWS_LOOKED_AT])))
     return findings
@@ -52,6 +53,17 @@ def about_data(transform: Transform | MixedTransform) -> Iterator[Finding]:
             "units",
             f"the columns' standard deviations run from {float(moving.min()):.2g} to {float(moving.max()):.2g}",
             "nothing to do: each column is standardised, and the error is counted in its own standard deviations",
+        )
+
+
+def about_code(model: Model) -> Iterator[Finding]:
+    """Say that a code has room for all that is seen, which a network then need only copy."""
+    size, seen = model.latent.size, math.prod(model.transform.seen_shape)
+    if model.latent.free and size > seen and not model.recipe.corruption.corrupts:
+        yield Finding(
+            "wide code",
+            f"a code of {size} numbers for the {seen} that are seen of a row need leave nothing out",
+            "take a smaller latent.size, or what makes a code of any size learn: a sparse latent, or preset denoising",
         )
 
 

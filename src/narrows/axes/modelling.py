@@ -107,6 +107,8 @@ class Latent(Part, axis="latent"):
         Whether draws of a code differ though none is random: each is the next one cut shorter, and the last is whole.
     sparse : bool
         Whether most numbers of a code are 0.
+    free : bool
+        Whether a code of any numbers costs nothing, so that its size alone limits what it tells.
     conditional : bool
         Whether a part of a code is the class of its example, which training must be told by labels.
     narrow : bool
@@ -123,6 +125,7 @@ class Latent(Part, axis="latent"):
     whole: ClassVar[bool] = False
     nested: ClassVar[bool] = False
     sparse: ClassVar[bool] = False
+    free: ClassVar[bool] = False
     conditional: ClassVar[bool] = False
     narrow: ClassVar[bool] = False
     zeros_learn: ClassVar[bool] = True

@@ -111,19 +111,19 @@ class FiledBatches(Batches):
         return self._rows[places]
 
     def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
-        first = self.position // self._pool_rows * self._pool_rows
-        if self._held != (self.epoch, first):
-            self._held = (self.epoch, first)
+        pool = self.epoch, self.position // self._pool_rows * self._pool_rows
+        if self._held != pool:
             self._pool = self.values  # the old pool goes before the new one comes
-            self._places, self._pool = self._come(order, first)
-            self._send_for(order, first + self._pool_rows)
+            self._places, self._pool = self._come(order, pool)
+            self._held = pool
+            self._send_for(order, pool[1] + self._pool_rows)
         return self._pool[torch.searchsorted(self._places, rows)].to(self._rows.device)
 
-    def _come(self, order: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    def _come(self, order: Tensor, pool: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Places and rows of a pool: of that which was sent for, or read now at the start of an epoch or of a run."""
         coming, self._coming = self._coming, None
-        if coming is None or coming.pool != self._held:
-            places = self._met(order, first)
+        if coming is None or coming.pool != pool:
+            places = self._met(order, pool[1])
             return places, tensor_of(self._rows.filed.take(places.numpy()))
         return coming.places, tensor_of(coming.rows.result())
 

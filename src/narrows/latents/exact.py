@@ -50,6 +50,8 @@ class Point(Exact, kind="point"):
         What new codes are drawn from; see `narrows.generation.fit_prior`.
     """
 
+    free = True
+
     def __init__(self, size: int = 16, density: Prior | None = None) -> None:
         super().__init__()
         at_least("latent.size", size, 1)
@@ -102,6 +104,8 @@ class Sphere(Exact, kind="sphere"):
     size : int
         Numbers d in one code, at least 2.
     """
+
+    free = True
 
     def __init__(self, size: int = 16) -> None:
         super().__init__()
