@@ -262,6 +262,13 @@ def test_held_out_figures_take_few_rows_at_once_where_they_are_large(limit, monk
     assert seen == [10] * 12
 
 
+def test_rows_that_are_told_from_each_other_are_held_out_in_larger_company(monkeypatch):
+    monkeypatch.setattr(train_module, "CELLS_AT_ONCE", 10 * 6)
+    run = run_on(table(), "variational", settings={"latent.size": 3, "objective": "total-correlation"})
+    assert train_module.rows_at_once(run.model) == train_module.ROWS_AT_ONCE
+    assert train_module.rows_at_once(run_on(table(), "variational", settings={"latent.size": 3}).model) == 10
+
+
 def test_the_figure_has_every_schedule_at_its_end():
     """While the divergence is warmed up, the figure counts it in full: it can be compared from the first step on."""
     settings = {"latent.size": 3, "objective.warm_up": 1.0}

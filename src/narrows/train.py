@@ -213,9 +213,12 @@ def train(run: Run) -> Iterator[Progress]:
 
 
 def rows_at_once(model: Model, draws: int = 1) -> int:
-    """How many rows to look at together outside of the steps: on a processor, so few that they stay in its cache."""
-    cells = model.schema.size
-    within = CELLS_AT_ONCE if model.device.type == "cpu" else DRAWN_AT_ONCE
+    """How many rows to look at together outside of the steps: on a processor, so few that they stay in its cache.
+
+    Rows whose cost is told from each other are looked at in larger company.
+    """
+    cells, alone = model.schema.size, model.device.type == "cpu" and not model.objective.compares
+    within = CELLS_AT_ONCE if alone else DRAWN_AT_ONCE
     return max(1, min(ROWS_AT_ONCE, within // cells, DRAWN_AT_ONCE // (cells * draws)))
 
 
