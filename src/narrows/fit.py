@@ -157,6 +157,11 @@ def new_model(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str
     return _model(_recipe(schema, preset, settings, plan), schema, plan)
 
 
+def wants_labels(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str, Any], plan: Plan) -> bool:
+    """Whether a preset learns the classes of rows; raises as `new_model`."""
+    return _recipe(schema, preset, settings, plan).latent.conditional
+
+
 def _recipe(schema: Schema, preset: str, settings: Iterable[str] | Mapping[str, Any], plan: Plan) -> Recipe:
     """The recipe of a preset for data that the plan may make binary."""
     plan.check()

@@ -24,8 +24,7 @@ CPU = torch.device("cpu")
 def any_size(monkeypatch):
     """As if every file were large, and a block were of 16 rows."""
     monkeypatch.setattr(filed, "SMALLEST_BYTES", 0)
-    for module in ("narrows.data.filed", "narrows.data.pools"):
-        monkeypatch.setattr(f"{module}.BLOCK_ROWS", 16)
+    monkeypatch.setattr(filed, "BLOCK_ROWS", 16)
     monkeypatch.setattr("narrows.data.pools.POOL_BYTES", 2**12)
 
 
@@ -51,7 +50,7 @@ def test_rows_are_read_as_they_train(tmp_path, dtype):
     "values",
     [
         np.zeros((4, 5), np.int32),
-        np.zeros((4, 5, 3), np.float32),
+        np.zeros((4, 5, 3), np.int16),
         np.asfortranarray(np.ones((4, 5))),
         np.zeros((4, 5), ">f4"),
         np.zeros((4, 5), bool),

@@ -22,8 +22,7 @@ ROWS = np.random.default_rng(0).normal(size=(90, 4)).astype("float32")
 def large(monkeypatch):
     """As if every file were large, a block were of 16 rows and a pool of 4 KiB."""
     monkeypatch.setattr(filed, "SMALLEST_BYTES", 0)
-    for module in ("narrows.data.filed", "narrows.data.pools"):
-        monkeypatch.setattr(f"{module}.BLOCK_ROWS", 16)
+    monkeypatch.setattr(filed, "BLOCK_ROWS", 16)
     monkeypatch.setattr("narrows.data.pools.POOL_BYTES", 2**12)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from narrows.data.frames import Frames
     from narrows.data.request import Request
     from narrows.data.schema import Schema
+    from narrows.data.unpacking import Unpacked
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,18 @@ class Reading:
         else:
             found = filed_npy(path) if path.suffix.lower() == ".npy" and path.is_file() else None
         return found if found is not None and kind in (None, found.kind) else None
+
+    def is_large(self, data: str) -> bool:
+        """Whether ``data`` are too many to hold while a model is trained, and can be read part by part."""
+        from narrows.data.unpacking import is_large
+
+        return is_large(data, self.request())
+
+    def unpacked(self, data: str, kind: str | None, labelled: Callable[[Schema], bool]) -> Unpacked:
+        """Write the rows of ``data`` into a temporary file, with labels where what they turn out to be wants them."""
+        from narrows.data.unpacking import unpack
+
+        return unpack(data, self.request(), kind, labelled)
 
     def request(self, schema: Schema | None = None) -> Request:
         """What is asked of a reader of examples that a trained model's ``schema`` has."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from narrows.apps.reading import Reading
 from narrows.apps.training_detectors import TrainedDetector, train_detector
 from narrows.apps.training_streams import TrainedOnStream, train_on_stream
-from narrows.apps.watching import progress_bar
+from narrows.apps.watching import progress_bar, waiting
 from narrows.atomic import check_target
 from narrows.errors import InputError
 from narrows.launch import joined, launched, refuse_workers, silent
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from narrows.data.filed import Filed
     from narrows.data.schema import Schema
+    from narrows.data.unpacking import Unpacked
     from narrows.workers import Workers
 
 READ_IN_BLOCKS = "the rows are too many to hold: blocks of them are read when they are trained on"
+UNPACKED = "they were written one after the other into a temporary file in {folder}, of {size:.1f} GiB"
 
 
 @dataclass(frozen=True)
@@ -126,21 +128,36 @@ def train(
             from narrows.detection.presets import DETECTORS
 
             if preset in DETECTORS:
-                refuse_workers(f"preset {preset}")
-                if noisy is not None:
-                    raise InputError(
-                        f"--noisy is for models that denoise, and {preset} is none; take --preset denoiser"
-                    )
-                dataset = reading.read(data, kind=values, keep_constants=True)
-                return train_detector(dataset, output, preset, contaminated, settings, plan)
+                return _detector(data, output, preset, contaminated, settings, values, reading, plan, noisy)
             if contaminated:
                 raise InputError(
                     f"--contaminated is for detectors, and {preset} is none; leave it out, or --preset detector"
                 )
-            examples = _read(data, reading, values, noisy, preset, workers)
+            on_disk = noisy is None and _stays_on_disk(data, reading, preset)
+            find = partial(_on_disk, settings=settings, plan=plan, workers=workers) if on_disk else _read
+            found = find(data, reading, values, preset, noisy)
+        examples = found if isinstance(found, _Examples) else _shared(found, workers)
         if noisy is not None:
             settings = ("corruption=own", *settings)
         return _trained(examples, preset, settings, plan, output, workers)
+
+
+def _detector(
+    data: str,
+    output: Path,
+    preset: str,
+    contaminated: bool,
+    settings: tuple[str, ...],
+    values: str | None,
+    reading: Reading,
+    plan: Plan,
+    noisy: str | None,
+) -> TrainedDetector:
+    refuse_workers(f"preset {preset}")
+    if noisy is not None:
+        raise InputError(f"--noisy is for models that denoise, and {preset} is none; take --preset denoiser")
+    dataset = reading.read(data, kind=values, keep_constants=True)
+    return train_detector(dataset, output, preset, contaminated, settings, plan)
 
 
 @dataclass(frozen=True)
@@ -154,16 +171,58 @@ class _Examples:
     labels: np.ndarray | None = None
 
 
-def _read(
-    data: str, reading: Reading, values: str | None, noisy: str | None, preset: str, workers: Workers
-) -> _Examples:
+def _stays_on_disk(data: str, reading: Reading, preset: str) -> bool:
+    """Whether data are too many to hold."""
     from narrows.presets import PRESETS
 
-    symbols = preset in PRESETS and PRESETS[preset].symbols
-    filed = None if symbols or noisy is not None else reading.filed(data, values)
+    return not (preset in PRESETS and PRESETS[preset].symbols) and reading.is_large(data)
+
+
+def _on_disk(
+    data: str,
+    reading: Reading,
+    values: str | None,
+    preset: str,
+    _: str | None,
+    *,
+    settings: tuple[str, ...],
+    plan: Plan,
+    workers: Workers,
+) -> _Examples | Unpacked | None:
+    """Rows in their own files, or unpacked by the first worker of each machine; None for its others."""
+    from narrows.fit import wants_labels
+
+    filed = reading.filed(data, values)
     if filed is not None:
         # To find the ends of their range, all rows are read: once for all workers.
         return _Examples(filed, filed.schema() if workers.first else None, (READ_IN_BLOCKS, *filed.notes))
+    if workers.local_rank:
+        return None
+    with waiting(f"writing the rows of {data} one after the other, as they are too many to hold"):
+        return reading.unpacked(data, values, lambda schema: wants_labels(schema, preset, settings, plan))
+
+
+def _shared(unpacked: Unpacked | None, workers: Workers) -> _Examples:
+    """Rows that the first worker of each machine has unpacked, opened by all of its workers."""
+    from narrows.data.unpacking import Unpacked
+
+    records = workers.values(unpacked and unpacked.to_json())
+    found = unpacked or Unpacked.from_json(records[workers.rank - workers.local_rank])
+    try:
+        rows, labels = found.opened(), found.read_labels()
+        workers.values(None)  # all have opened it
+    finally:
+        if unpacked is not None:
+            unpacked.forget()
+    where = UNPACKED.format(size=rows.size / 2**30, folder=found.path.parent)
+    notes = (f"{READ_IN_BLOCKS}; {where}", *found.notes)
+    return _Examples(rows, found.schema if workers.first else None, notes, labels=labels)
+
+
+def _read(data: str, reading: Reading, values: str | None, preset: str, noisy: str | None) -> _Examples:
+    from narrows.presets import PRESETS
+
+    symbols = preset in PRESETS and PRESETS[preset].symbols
     dataset = reading.read(data, kind=values, symbols=symbols)
     beside = None if noisy is None else reading.read(noisy, dataset.schema).values
     return _Examples(dataset.values, dataset.schema, dataset.notes, beside, dataset.labels)

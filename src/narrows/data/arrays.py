@@ -19,6 +19,7 @@ from narrows.data import filed
 from narrows.data.columns import Raw
 from narrows.data.filed import Filed, Piece
 from narrows.data.limits import refuse_bomb
+from narrows.data.schema import shape_and_layout
 from narrows.data.shards import files_in, good
 from narrows.data.stored import Stored
 from narrows.data.wording import brief, listed, nearest, short
@@ -78,7 +79,7 @@ def open_npy(path: Path) -> Stored:
 def filed_npy(path: Path) -> Filed | None:
     """Find the rows of a large ``.npy`` file, to be read as they are needed; None where the whole of it is to be read.
 
-    So it is where the file is small, or holds anything but rows of floats or bytes, one after the other.
+    So it is where the file is small, or holds anything but rows or images of floats or bytes, one after the other.
 
     Raises
     ------
@@ -108,9 +109,10 @@ def _filed(path: Path) -> Filed | None:
     with _refusing(path), path.open("rb") as stream:
         shape, fortran, dtype = _declared(stream, size, str(path))
         plain = dtype.isnative and (dtype.kind == "f" or dtype == np.uint8) and dtype.itemsize <= 8
-        if len(shape) != 2 or 0 in shape or fortran or not plain:
+        if len(shape) < 2 or 0 in shape or fortran or not plain:
             return None
-        return Filed((Piece(path, stream.tell(), shape[0]),), shape[1], dtype)
+        shape_and_layout(shape[1:])
+        return Filed((Piece(path, stream.tell(), shape[0]),), shape[1:], dtype)
 
 
 @contextlib.contextmanager

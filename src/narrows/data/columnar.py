@@ -36,6 +36,12 @@ def parquet_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch])
 
 
+def parquet_weight(path: Path) -> int:
+    """How many bytes a Parquet file takes in memory, of 8 for each cell; raises as `read_parquet`."""
+    with _parquet(path) as file:
+        return int(file.metadata.num_rows * file.metadata.num_columns * 8)
+
+
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
     """Open a Parquet file; what goes wrong in the block is said in one line."""

@@ -37,7 +37,7 @@ def divided(
     condition = None if condition is None else condition.to(device)
     if isinstance(values, Filed):
         filed = FiledRows(values, device)
-        chosen, others = _places(len(values), plan, HELD_OUT_CELLS // values.shape[1])
+        chosen, others = _places(len(values), plan, HELD_OUT_CELLS // filed.cells)
         size = _batch_rows(plan, len(chosen))
         blocks = FiledBatches(filed, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
         fingerprint = data_fingerprint(filed) if workers.first else ""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from narrows.data.matrices import finite
-from narrows.data.schema import Schema
+from narrows.data.schema import Schema, shape_and_layout
 from narrows.data.wording import short
 from narrows.errors import InputError
 
-SMALLEST_BYTES = 2**29  # a file below that is read whole
+SMALLEST_BYTES = 2**29  # data below that are read whole
 BLOCK_ROWS = 1024
+BLOCK_BYTES = 2**18  # of wide rows a block holds fewer, so that a pool is of many blocks whatever their width
 KINDS = {"f": "reals", "u": "levels"}  # of values, by the kind of type
 
 
@@ -33,46 +37,78 @@ class Piece:
         Bytes before the first row.
     rows : int
         How many there are.
+    file : binary file, optional
+        The same, open, where its name is gone.
     """
 
     path: Path
     offset: int
     rows: int
+    file: BinaryIO | None = None
+
+    def bytes_from(self, start: int, count: int) -> bytes:
+        """So many bytes, ``start`` after the beginning of the rows; fewer where the file ends. Threads may at once."""
+        if self.file is not None:
+            return os.pread(self.file.fileno(), count, self.offset + start)
+        with self.path.open("rb") as file:
+            file.seek(self.offset + start)
+            return file.read(count)
 
 
 @dataclass(frozen=True)
 class Filed:
-    """A matrix whose rows are read from .npy files where they are asked for.
+    """Examples that are read from files where they are asked for.
 
     Parameters
     ----------
     pieces : tuple of Piece
         The files, in the order of their rows.
-    width : int
-        Columns.
+    example : tuple of int
+        Shape of one example, in the layout of the files.
     stored : dtype
-        Of the cells in the files, a float or uint8.
+        Of the cells in the files.
     notes : tuple of str
-        Files that were left out, and why.
+        What was left out, and why.
+    known : Schema, optional
+        Of rows that were written by `narrows.data.unpacking`: what they are. They lie as it has them, and were checked.
     """
 
     pieces: tuple[Piece, ...]
-    width: int
+    example: tuple[int, ...]
     stored: np.dtype
     notes: tuple[str, ...] = ()
+    known: Schema | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Filed | None], notes: tuple[str, ...]) -> Filed | None:
-        """All rows of several, where they are of one width and type; None where they are not, or one is none."""
+        """All rows of several, where they are of one shape and type; None where they are not, or one is none."""
         found = [part for part in parts if part is not None]
-        if len(found) < len(parts) or len({(part.width, part.stored) for part in found}) != 1:
+        if len(found) < len(parts) or len({(part.example, part.stored) for part in found}) != 1:
             return None
-        return cls(tuple(piece for part in found for piece in part.pieces), found[0].width, found[0].stored, notes)
+        return cls(tuple(piece for part in found for piece in part.pieces), found[0].example, found[0].stored, notes)
+
+    @cached_property
+    def seen_as(self) -> Schema:
+        """Shape and layout of an example; of what its values are, nothing unless it is known."""
+        if self.known is not None:
+            return self.known
+        shape, layout = shape_and_layout(self.example)
+        return Schema(shape, 0.0, 0.0, layout=layout)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.starts[-1], self.width
+    def shape(self) -> tuple[int, ...]:
+        """Rows, then the shape of one as models take it."""
+        return self.starts[-1], *self.seen_as.shape
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows in their files."""
+        return len(self) * self._row_bytes
+
+    @property
+    def block_rows(self) -> int:
+        """Neighbours that are read, and put in order, together."""
+        return max(1, min(BLOCK_ROWS, BLOCK_BYTES // self._row_bytes))
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -90,11 +126,11 @@ class Filed:
 
     @property
     def given(self) -> type[np.generic]:
-        """The type of cells as they are given: uint8 of levels, float32 of all floats."""
-        return np.uint8 if self.kind == "levels" else np.float32
+        """The type of cells as they are given: that of whole numbers, float32 of floats that were not checked."""
+        return np.float32 if self.stored.kind == "f" and self.known is None else self.stored.type
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows from ``start`` to ``stop``, floats as float32.
+        """Rows from ``start`` to ``stop``, in the type that is given.
 
         Raises
         ------
@@ -103,7 +139,7 @@ class Filed:
         """
         start, stop = min(start, len(self)), min(stop, len(self))
         begun = max(0, bisect_right(self.starts, start) - 1)
-        parts = [np.empty((0, self.width), self.given)]
+        parts = [np.empty((0, *self.seen_as.shape), self.given)]
         for piece, first in zip(self.pieces[begun:], self.starts[begun:], strict=False):
             if first >= stop:
                 break
@@ -116,34 +152,42 @@ class Filed:
 
     def take(self, places: np.ndarray) -> np.ndarray:
         """Rows at some places in rising order: each block that holds some is read once, from the first to the last."""
-        found = np.empty((len(places), self.width), self.given)
+        found = np.empty((len(places), *self.seen_as.shape), self.given)
         # Of the places alone: what it takes does not grow with the file.
-        begins = np.flatnonzero(np.diff(places // BLOCK_ROWS, prepend=-1))
+        begins = np.flatnonzero(np.diff(places // self.block_rows, prepend=-1))
         for start, stop in pairwise([*begins.tolist(), len(places)]):
             first, last = places[[start, stop - 1]].tolist()
             found[start:stop] = self.read(first, last + 1)[places[start:stop] - first]
         return found
 
     def schema(self) -> Schema:
-        """Look at all cells, and say what they are: levels from 0 to 255 in bytes, else real values.
+        """What is known of the cells; else look at all of them: levels from 0 to 255 in bytes, else real values.
 
         Raises
         ------
         InputError
             If one is not finite.
         """
+        if self.known is not None:
+            return self.known
         if self.kind == "levels":
-            return Schema(self.shape[1:], 0.0, 255.0, 1.0)
-        ends = [(float(block.min()), float(block.max())) for block in self.blocks(BLOCK_ROWS)]
+            return replace(self.seen_as, high=255.0, step=1.0)
+        ends = [(float(block.min()), float(block.max())) for block in self.blocks(self.block_rows)]
         lows, highs = zip(*ends, strict=True)
-        return Schema(self.shape[1:], min(lows), max(highs))
+        return replace(self.seen_as, low=min(lows), high=max(highs))
+
+    @cached_property
+    def _row_bytes(self) -> int:
+        return math.prod(self.example) * self.stored.itemsize
 
     def _of(self, piece: Piece, start: int, stop: int) -> np.ndarray:
         """Rows of one file."""
-        with piece.path.open("rb") as file:
-            file.seek(piece.offset + start * self.width * self.stored.itemsize)
-            cells = np.fromfile(file, self.stored, (stop - start) * self.width)
-        if cells.size != (stop - start) * self.width:
+        wanted = (stop - start) * self._row_bytes
+        found = piece.bytes_from(start * self._row_bytes, wanted)
+        if len(found) != wanted:
             raise InputError(f"{short(str(piece.path))} became shorter while it was read; write or fetch it again")
-        checked = finite(cells.reshape(-1, self.width), None, short(str(piece.path)), start)
-        return checked.astype(self.given, copy=False)
+        cells = np.frombuffer(found, self.stored)
+        if self.known is not None:
+            return cells.reshape(-1, *self.known.shape)
+        checked = finite(cells.reshape(-1, *self.example), None, short(str(piece.path)), start)
+        return self.seen_as.from_user(checked.astype(self.given, copy=False))

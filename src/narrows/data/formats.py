@@ -34,6 +34,7 @@ class Format:
     verbatim: Callable[[Path, Request], Verbatim] | None = None
     table: Callable[[Path, Request], pa.Table] | None = None
     blocks: Callable[[Path, int], Iterator[pa.Table]] | None = None
+    weight: Callable[[Path], int] | None = None  # bytes that such a table takes in memory, about
 
     @property
     def shard(self) -> bool:
@@ -120,6 +121,7 @@ FORMATS = (
         verbatim=lambda path, _: verbatim.of_parquet(path),
         table=lambda path, _: columnar.read_parquet(path),
         blocks=columnar.parquet_blocks,
+        weight=columnar.parquet_weight,
     ),
     Format(
         "an Arrow file",
@@ -129,5 +131,6 @@ FORMATS = (
         verbatim=_whole(columnar.read_arrow),
         table=lambda path, _: columnar.read_arrow(path),
         blocks=columnar.arrow_blocks,
+        weight=lambda path: path.stat().st_size,
     ),
 )

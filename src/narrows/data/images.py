@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,11 @@ class Pictures:
         with self.listing(self.path) as entries:
             for entry in entries:
                 yield entry.name, _decoded(entry)
+
+    def alike(self) -> Iterator[np.ndarray]:
+        """Decode all images, from the first; raises as `stacked`, when it comes to one that is damaged or differs."""
+        with self.listing(self.path) as entries:
+            yield from _alike(entries, str(self.path))
 
     def stacked(self) -> np.ndarray:
         """All images in one array, each of one size and one mode.
@@ -183,20 +189,34 @@ def _some(entries: list[_Entry], path: Path) -> list[_Entry]:
 
 def _stacked(entries: list[_Entry], source: str) -> np.ndarray:
     """Decode all images into one array, whose size the first one tells."""
-    first = _decoded(entries[0])
-    shape, mode = first.shape, mode_of(first)
-    refuse_bomb(first.nbytes * len(entries), sum(entry.size for entry in entries), source)
-    stack = np.empty((len(entries), *shape), first.dtype)
+    images = _alike(entries, source)
+    first = next(images)
+    stack = np.empty((len(entries), *first.shape), first.dtype)
     stack[0] = first
-    for place, entry in enumerate(entries[1:], start=1):
+    for place, image in enumerate(images, start=1):
+        stack[place] = image
+    return stack
+
+
+def _alike(entries: list[_Entry], source: str) -> Iterator[np.ndarray]:
+    """Decode images one by one; refuse one of another size or mode than the first, and more than can honestly be."""
+    first = _decoded(entries[0])
+    refuse_bomb(first.nbytes * len(entries), sum(entry.size for entry in entries), source)
+    yield first
+    for entry in entries[1:]:
         image = _decoded(entry)
-        if image.shape[:2] != shape[:2] or mode_of(image) != mode:
+        if image.shape[:2] != first.shape[:2] or mode_of(image) != mode_of(first):
             raise InputError(
                 f"the images in {short(source)} differ: {short(entry.name)} is {described(image)} and "
                 f"{short(entries[0].name)} is {described(first)}; bring all to one size and mode"
             )
-        stack[place] = image
-    return stack
+        yield image
+
+
+def stacks(images: Iterator[np.ndarray], cells: int) -> Iterator[np.ndarray]:
+    """Images of one size and mode in arrays (n, ...) of at most so many cells, or of one image."""
+    for first in images:
+        yield np.stack([first, *islice(images, max(1, cells // first.size) - 1)])
 
 
 def mode_of(image: np.ndarray) -> str:

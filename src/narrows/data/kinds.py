@@ -104,7 +104,7 @@ _REASONS: tuple[tuple[tuple[str, str], Callable[[Cells], bool]], ...] = (
         lambda cells: cells.distinct == 1 and bool(cells.missing.any()),
     ),
     (CONSTANT := ("never changes", "never change"), lambda cells: cells.distinct == 1),
-    (("tells rows apart", "tell rows apart"), lambda cells: cells.tell_rows_apart),
+    (TELLS_APART := ("tells rows apart", "tell rows apart"), lambda cells: cells.tell_rows_apart),
 )
 
 

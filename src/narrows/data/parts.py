@@ -11,13 +11,16 @@ from narrows.data.columnar import stream_blocks
 from narrows.data.columns import Raw
 from narrows.data.dataset import Dataset, from_raw
 from narrows.data.formats import in_columns
+from narrows.data.images import Pictures, stacks
 from narrows.data.request import STANDARD_INPUT, Request
 from narrows.data.sources import located
+from narrows.data.squares import each_square
 from narrows.data.stored import Stored
 from narrows.data.wording import short
 from narrows.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 SPOKEN = "standard input"
@@ -28,8 +31,8 @@ BLOCK = 8192  # rows of a part are a multiple of what models take at once
 def parts(data: str, request: Request, cells: int | None = None) -> Iterator[tuple[int, Dataset]]:
     """Read data part by part, each with the place of its first row.
 
-    Parquet and Arrow files, arrays in .npy files and an Arrow stream on standard input, which is called ``-``, are read
-    in parts; all else comes whole, as one part.
+    Parquet and Arrow files, arrays in .npy and IDX files, images and an Arrow stream on standard input, which is called
+    ``-``, are read in parts; all else comes whole, as one part.
 
     Parameters
     ----------
@@ -38,7 +41,8 @@ def parts(data: str, request: Request, cells: int | None = None) -> Iterator[tup
     request : Request
         How to read them; its schema is that of a trained model.
     cells : int, optional
-        Most cells of a part, as far as whole blocks of 8,192 rows allow; about four million unless given.
+        Most cells of a part, as far as whole blocks of 8,192 rows allow; about four million unless given. Of images
+        that many, whatever the block.
 
     Returns
     -------
@@ -117,9 +121,20 @@ def _raws(data: str, request: Request, rows: int) -> Iterator[Raw]:
     if found.blocks is not None:
         return (in_columns(table, request, short(data)) for table in found.blocks(rows) if table.num_rows)
     source = found.open() if found.open is not None else None
+    return iter([found.read()]) if source is None else map(Raw, arrays_of(source, request.tile, rows))
+
+
+def arrays_of(source: Stored | Pictures, tile: int | None, rows: int) -> Iterator[np.ndarray]:
+    """Examples in arrays (n, ...) of so many rows at most, images of about four million cells at most, cut where asked.
+
+    Raises
+    ------
+    InputError
+        When one is reached that is damaged, or of images one that differs from the first.
+    """
     if isinstance(source, Stored):
-        return map(Raw, source.rows(rows))
-    return iter([found.read()])
+        return source.rows(rows)
+    return stacks(source.alike() if tile is None else each_square(source, tile), CELLS)
 
 
 def _checked(raw: Raw, request: Request, data: str, first: int) -> Dataset:

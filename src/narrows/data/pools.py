@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from narrows.data.batches import Batches
-from narrows.data.filed import BLOCK_ROWS, Filed
+from narrows.data.filed import Filed
 from narrows.tensors import tensor_of
 from narrows.workers import ALONE, Workers
 
@@ -35,7 +36,8 @@ class FiledRows:
         self.filed = filed
         self.device = device
         self.shape = filed.shape
-        self.dtype = torch.uint8 if filed.stored == np.uint8 else torch.float32
+        self.cells = math.prod(filed.shape[1:])
+        self.dtype = tensor_of(filed.read(0, 0)).dtype
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -62,9 +64,9 @@ class _Coming:
 class FiledBatches(Batches):
     """Rows of a file in batches, in a new seeded order every epoch.
 
-    To pick each row anywhere in the file would take a seek for each. So blocks of 1,024 neighbours are put in order,
-    a pool of 32 MiB of them is read, and the rows of a pool are shuffled: a batch holds rows of many blocks. While
-    training goes on with one pool, the next one of the epoch is read.
+    To pick each row anywhere in the file would take a seek for each. So blocks of neighbours, 1,024 or 256 KiB of them,
+    are put in order, a pool of 32 MiB of blocks is read, and the rows of a pool are shuffled: a batch holds rows of
+    many blocks. While training goes on with one pool, the next one of the epoch is read.
 
     A pool is 64 lanes of neighbours, each shuffled by itself, and each batch has its share of every lane. So the order
     does not depend on the number of workers, and one of W, whose rows are a W-th of each batch, reads and holds a W-th
@@ -95,7 +97,7 @@ class FiledBatches(Batches):
         none = torch.zeros(0, *rows.shape[1:])
         super().__init__(none, size, seed=seed, chosen=chosen.cpu(), condition=condition, workers=workers)
         self._rows = rows
-        batch = self.size * rows.shape[1] * rows.dtype.itemsize
+        batch = self.size * rows.cells * rows.dtype.itemsize
         self._pool_rows = self.size * max(1, POOL_BYTES // batch)  # whole batches, so that none lies in two pools
         self._held = (-1, -1)  # epoch and start of the pool in memory
         self._places, self._pool = torch.zeros(0, dtype=torch.int64), self.values
@@ -140,9 +142,9 @@ class FiledBatches(Batches):
         return torch.cat([self.workers.mine(batch) for batch in batches]).sort().values
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
-        count = len(self)
-        starts = torch.randperm(-(-count // BLOCK_ROWS), generator=generator) * BLOCK_ROWS
-        order = (starts[:, None] + torch.arange(BLOCK_ROWS)).flatten()
+        count, block = len(self), self._rows.filed.block_rows
+        starts = torch.randperm(-(-count // block), generator=generator) * block
+        order = (starts[:, None] + torch.arange(block)).flatten()
         pools = order[order < count].split(self._pool_rows)
         return torch.cat([self._mixed(pool, generator) for pool in pools])
 

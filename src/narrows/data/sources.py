@@ -45,6 +45,10 @@ class Located:
         Opens them as a table whose cells are as they are written, where that was asked for.
     blocks : callable or None
         Gives tables of so many rows at most, where a table can be read in parts.
+    weight : callable or None
+        Gives how many bytes such a table takes in memory, about.
+    shards : tuple of Path
+        The files of a folder of shards.
     """
 
     read: Callable[[], Raw]
@@ -52,6 +56,8 @@ class Located:
     schema: Schema | None = None
     verbatim: Callable[[], Verbatim] | None = None
     blocks: Callable[[int], Iterator[pa.Table]] | None = None
+    weight: Callable[[], int] | None = None
+    shards: tuple[Path, ...] = ()
 
 
 def located(text: str, request: Request) -> Located:
@@ -75,7 +81,7 @@ def located(text: str, request: Request) -> Located:
     path = Path(at)
     if not (path.is_file() or path.is_dir()):
         raise InputError(f"{short(at)} is a device or a pipe; give a file, a folder of images or a named data set")
-    form = _format_of(path)
+    form, shards = _format_of(path)
     request = dataclasses.replace(request, key=key or request.key)
     refuse_options(request, form.options, f"{form.what} such as {short(at)}")
     if request.exact:
@@ -87,6 +93,8 @@ def located(text: str, request: Request) -> Located:
         partial(form.read, path, request),
         partial(form.open, path) if form.open else None,
         blocks=partial(form.blocks, path) if form.blocks else None,
+        weight=partial(form.weight, path) if form.weight else None,
+        shards=shards,
     )
 
 
@@ -105,9 +113,12 @@ def _path_and_key(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def _format_of(path: Path) -> Format:
-    if path.is_dir():
-        return _shards(path) or FOLDER
+def _format_of(path: Path) -> tuple[Format, tuple[Path, ...]]:
+    """How a file or a folder is read, and the shards of the latter, where there are such."""
+    return _of_folder(path) if path.is_dir() else (_of_file(path), ())
+
+
+def _of_file(path: Path) -> Format:
     name = path.name.lower()
     for form in FORMATS:
         if name.endswith(form.suffixes):
@@ -122,12 +133,12 @@ def _format_of(path: Path) -> Format:
     )
 
 
-def _shards(folder: Path) -> Format | None:
-    """How the shards of a folder are read; None where it holds none."""
+def _of_folder(folder: Path) -> tuple[Format, tuple[Path, ...]]:
     form, files = of_one_kind(folder, [form for form in FORMATS if form.shard])
     if form is None:
-        return None
-    return Format("a folder of shards", (), partial(_read_shards, form, files), form.options | {"skip_bad_shards"})
+        return FOLDER, ()
+    read = partial(_read_shards, form, files)
+    return Format("a folder of shards", (), read, form.options | {"skip_bad_shards"}), tuple(files)
 
 
 def _read_shards(form: Format, files: list[Path], folder: Path, request: Request) -> Raw:

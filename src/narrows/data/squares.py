@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from narrows.data.images import Pictures, described, mode_of
@@ -22,9 +24,15 @@ def squares(pictures: Pictures, side: int) -> np.ndarray:
     InputError
         If an image is damaged, smaller than a square, or differs from the first in mode.
     """
-    found: list[np.ndarray] = []
+    return np.stack(list(each_square(pictures, side)))
+
+
+def each_square(pictures: Pictures, side: int) -> Iterator[np.ndarray]:
+    """Squares as `squares` has them, one by one; raises as it does, when it comes to such an image."""
+    mode = None
     for name, image in pictures:
-        if found and mode_of(image) != mode_of(found[0]):
+        mode = mode or mode_of(image)
+        if mode_of(image) != mode:
             raise InputError(
                 f"the image {short(name)} is {described(image)}, and the first one is not of this mode; bring all "
                 f"images to one mode"
@@ -35,8 +43,7 @@ def squares(pictures: Pictures, side: int) -> np.ndarray:
                 f"tile, or leave the image out"
             )
         rows, columns = (_begins(length, side) for length in image.shape[:2])
-        found += [image[row : row + side, column : column + side] for row in rows for column in columns]
-    return np.stack(found)
+        yield from (image[row : row + side, column : column + side] for row in rows for column in columns)
 
 
 def _begins(length: int, side: int) -> list[int]:
