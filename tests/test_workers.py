@@ -72,6 +72,16 @@ def test_the_gradient_is_that_of_distributed_data_parallel_and_of_the_whole_batc
         first = ours
 
 
+def test_rows_that_one_worker_unpacks_are_read_by_all_and_nothing_of_them_is_left(done):
+    assert json.loads((done / "told.json").read_text())["unpacked"] == [0, 0, 0, 0]
+    alone, together = (
+        read_tensors(done / f"{name}.safetensors", what="model")[0] for name in ("unpacked alone", "unpacked")
+    )
+    for name, tensor in alone.items():
+        np.testing.assert_allclose(together[name].numpy(), tensor.numpy(), rtol=1e-4, atol=1e-5)
+    assert not list((done / "scratch").iterdir())
+
+
 # --- What goes wrong -------------------------------------------------------------------------------------------------
 
 

@@ -15,13 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
+from pyarrow import parquet
 from sklearn.datasets import load_digits
 from torch import nn
 
 import narrows.train
 from narrows import filters
 from narrows.cli import run
+from narrows.data import filed
 from narrows.data.schema import infer_schema
 from narrows.errors import InputError
 from narrows.fit import fit
@@ -236,6 +239,28 @@ def killed(folder: Path) -> dict[str, object]:
     return told
 
 
+def unpacked(folder: Path) -> dict[str, object]:
+    """Train on a table as if it were too large for memory, in one process and by three, one of whom writes its rows."""
+    classes = np.arange(len(ROWS)) % 2
+    parquet.write_table(
+        pa.table({**{f"c{place}": ROWS[:, place] for place in range(5)}, "y": classes}), folder / "x.parquet"
+    )
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    filed.SMALLEST_BYTES = 1
+
+    def line(name: str) -> list[str]:
+        rest = words(folder, name)[2:]
+        return ["train", str(folder / "x.parquet"), *rest, "--preset", "conditional", "--label", "y"]
+
+    def train(name: str) -> int:
+        os.environ["TMPDIR"] = str(scratch)
+        return run(line(name))
+
+    alone = ended([fork(lambda: train("unpacked alone"), folder / "said alone")])
+    return {"unpacked": [*alone, *ended(workers(lambda: train("unpacked"), folder / "unpacking"))]}
+
+
 def refused(folder: Path) -> dict[str, object]:
     """What workers are not for, and what is bad for all of them."""
     rows, out = str(folder / "rows.npy"), str(folder / "no.safetensors")
@@ -262,6 +287,7 @@ def main(folder: Path) -> None:
     told["oracle"] = ended(workers(lambda: oracle(folder / "oracle"), folder / "oracle"))
     narrows.train.INTERVAL_STEPS = 6
     told |= killed(folder)
+    told |= unpacked(folder)
     told |= refused(folder)
     (folder / "told.json").write_text(json.dumps(told))
 
