@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from narrows.data.orders import Order, Places
 from narrows.values import Labelled
 from narrows.workers import ALONE, Workers
 
@@ -25,7 +26,7 @@ class Batches:
         Rows in a batch; ``n`` makes it full-batch gradient descent, 1 online descent.
     seed : int
         Of the orders.
-    chosen : Tensor, shape (n,), optional
+    chosen : Tensor, shape (n,), or Others, optional
         Positions of the rows to take; all of them unless given. The others are not copied away, only never met.
     condition : Tensor, shape (m,), optional
         The class of each row: batches then bring those of their rows. Chunks hold the rows alone.
@@ -44,7 +45,7 @@ class Batches:
         size: int,
         *,
         seed: int = 0,
-        chosen: Tensor | None = None,
+        chosen: Places | None = None,
         condition: Tensor | None = None,
         workers: Workers = ALONE,
     ) -> None:
@@ -57,7 +58,7 @@ class Batches:
         self.met = 0
         self.epoch = 0
         self.position = 0
-        self._order: Tensor | None = None
+        self._order: Order | None = None
 
     def __len__(self) -> int:
         """Rows in one epoch."""
@@ -106,12 +107,12 @@ class Batches:
         """Rows at places in rising order."""
         return self.values[places]
 
-    def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
+    def _taken(self, rows: Tensor, order: Order) -> Tensor:
         """Rows of the batch at the present position, ``rows`` of the order of this epoch."""
         # A full batch needs no copy.
         return self.values if len(rows) == len(self.values) else self.values.index_select(0, rows)
 
-    def _order_of(self, epoch: int) -> Tensor:
+    def _order_of(self, epoch: int) -> Order:
         if self.size == len(self.values):
             return torch.arange(self.size, device=self.values.device)  # the order of a full batch does not matter
         # One generator an epoch: the order of an epoch does not depend on the ones before it.

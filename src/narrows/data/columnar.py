@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -29,11 +29,11 @@ def read_parquet(path: Path) -> pa.Table:
 
 def parquet_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
     """Read a Parquet file some rows at once, holding one row group and what was asked for; raises as `read_parquet`."""
-    import pyarrow as pa
-
     with _parquet(path) as file:
-        for batch in file.iter_batches(rows):
-            yield pa.Table.from_batches([batch])
+        # Of all row groups at once, Arrow would hold as many as it has come to.
+        groups = range(file.num_row_groups)
+        batches = (batch for group in groups for batch in file.iter_batches(rows, row_groups=[group]))
+        yield from _regrouped(batches, rows)
 
 
 def parquet_weight(path: Path) -> int:
@@ -98,22 +98,32 @@ def stream_blocks(stream: IO[bytes], name: str, rows_for: Callable[[int], int]) 
     """
     import pyarrow as pa
 
-    held, count = list[pa.RecordBatch](), 0
     try:
         reader = pa.ipc.open_stream(stream)
-        rows = rows_for(len(reader.schema))
-        for batch in reader:
-            batch.validate(full=True)
-            held.append(batch)
-            count += batch.num_rows
-            while count >= rows:
-                table = pa.Table.from_batches(held)
-                held, count = table.slice(rows).to_batches(), count - rows
-                yield table.slice(0, rows)
+        yield from _regrouped(map(_validated, reader), rows_for(len(reader.schema)))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{name} cannot be read as an Arrow stream ({brief(error)}); write it again") from error
+
+
+def _regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """The rows of batches in tables of so many, the last one aside."""
+    import pyarrow as pa
+
+    held, count = list[pa.RecordBatch](), 0
+    for batch in batches:
+        held.append(batch)
+        count += batch.num_rows
+        while count >= rows:
+            table = pa.Table.from_batches(held)
+            held, count = table.slice(rows).to_batches(), count - rows
+            yield table.slice(0, rows)
     if count:
         yield pa.Table.from_batches(held)
+
+
+def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    batch.validate(full=True)
+    return batch
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch import Tensor
 from narrows.data.batches import Batches
 from narrows.data.filed import Filed
 from narrows.data.held_out import HeldOut
+from narrows.data.orders import Others
 from narrows.data.pairs import Pairs, paired
 from narrows.data.pools import FiledBatches, FiledRows
 from narrows.errors import InputError
@@ -17,6 +18,7 @@ from narrows.tensors import data_fingerprint, tensor_of
 from narrows.workers import Workers
 
 HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
+ORDERED_ROWS = 10_000_000  # the places of more rows are never all in memory
 ROWS_AT_ONCE = 500
 COMPARED_ROWS = 1000
 
@@ -37,15 +39,17 @@ def divided(
     condition = None if condition is None else condition.to(device)
     if isinstance(values, Filed):
         filed = FiledRows(values, device)
-        chosen, others = _places(len(values), plan, HELD_OUT_CELLS // filed.cells)
-        size = _batch_rows(plan, len(chosen))
-        blocks = FiledBatches(filed, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
+        others = _held_out_places(len(values), plan, HELD_OUT_CELLS // filed.cells)
+        rest = Others(len(values), others)
+        size = _batch_rows(plan, len(rest))
+        blocks = FiledBatches(filed, size, seed=plan.seed, chosen=rest, condition=condition, workers=workers)
         fingerprint = data_fingerprint(filed) if workers.first else ""
         return blocks, HeldOut(filed[others], condition=None if condition is None else condition[others]), fingerprint
     rows = tensor_of(values)
     fingerprint = data_fingerprint(rows)
     rows = rows.to(device)
-    chosen, others = (places.to(device) for places in _places(len(rows), plan, len(rows)))
+    others = _held_out_places(len(rows), plan, len(rows))
+    chosen, others = Others(len(rows), others)[:].to(device), others.to(device)
     size = _batch_rows(plan, len(chosen))
     if noisy is None:
         batches = Batches(rows, size, seed=plan.seed, chosen=chosen, condition=condition, workers=workers)
@@ -81,13 +85,12 @@ def check_rows(values: np.ndarray | Filed) -> None:
         raise InputError("every row of the data is the same, so there is nothing to learn; give rows that differ")
 
 
-def _places(rows: int, plan: Plan, most: int) -> tuple[Tensor, Tensor]:
-    """Places of training and of held-out rows, at most so many, chosen by the seed; few rows are all trained on."""
-    held_out = min(int(rows * plan.validation), most)
-    if not held_out:
-        return torch.arange(rows), torch.zeros(0, dtype=torch.int64)
-    order = torch.randperm(rows, generator=torch.Generator().manual_seed(plan.seed))
-    return order[held_out:].sort().values, order[:held_out].sort().values
+def _held_out_places(rows: int, plan: Plan, most: int) -> Tensor:
+    """Places of held-out rows, at most so many, chosen by the seed, in rising order; of few rows there are none."""
+    count = min(int(rows * plan.validation), most)
+    if rows > ORDERED_ROWS:
+        return torch.from_numpy(np.sort(np.random.default_rng(plan.seed).choice(rows, count, replace=False)))
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(plan.seed))[:count].sort().values
 
 
 def _batch_rows(plan: Plan, rows: int) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from narrows.data.batches import Batches
+from narrows.data.orders import Order, Places
 from narrows.workers import ALONE, Workers
 
 
@@ -29,7 +30,7 @@ class Pairs(Batches):
         size: int,
         *,
         seed: int,
-        chosen: Tensor,
+        chosen: Places,
         condition: Tensor | None = None,
         workers: Workers = ALONE,
     ) -> None:
@@ -41,7 +42,7 @@ class Pairs(Batches):
         assert self.chosen is not None
         return Pairs(self.values, self.beside, size, seed=self.seed, chosen=self.chosen, condition=self.condition)
 
-    def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
+    def _taken(self, rows: Tensor, order: Order) -> Tensor:
         return paired(self.values.index_select(0, rows), self.beside.index_select(0, rows))
 
 

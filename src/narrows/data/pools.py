@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,11 +13,11 @@ from torch import Tensor
 
 from narrows.data.batches import Batches
 from narrows.data.filed import Filed
+from narrows.data.orders import Order, Places, PooledOrder
 from narrows.tensors import tensor_of
 from narrows.workers import ALONE, Workers
 
 POOL_BYTES = 2**25
-LANES = 64  # a multiple of the usual numbers of workers, none of whom then reads a lane of another
 
 
 class FiledRows:
@@ -78,8 +77,8 @@ class FiledBatches(Batches):
         All rows.
     size, seed
         As in `Batches`.
-    chosen : Tensor, shape (n,)
-        Places of the rows to take, in rising order.
+    chosen : Tensor, shape (n,), or Others
+        Places of the rows to take, in rising order, on the processor.
     condition, workers
         As in `Batches`.
     """
@@ -90,12 +89,12 @@ class FiledBatches(Batches):
         size: int,
         *,
         seed: int,
-        chosen: Tensor,
+        chosen: Places,
         condition: Tensor | None = None,
         workers: Workers = ALONE,
     ) -> None:
         none = torch.zeros(0, *rows.shape[1:])
-        super().__init__(none, size, seed=seed, chosen=chosen.cpu(), condition=condition, workers=workers)
+        super().__init__(none, size, seed=seed, chosen=chosen, condition=condition, workers=workers)
         self._rows = rows
         batch = self.size * rows.cells * rows.dtype.itemsize
         self._pool_rows = self.size * max(1, POOL_BYTES // batch)  # whole batches, so that none lies in two pools
@@ -112,7 +111,7 @@ class FiledBatches(Batches):
     def _at(self, places: Tensor) -> Tensor:
         return self._rows[places]
 
-    def _taken(self, rows: Tensor, order: Tensor) -> Tensor:
+    def _taken(self, rows: Tensor, order: Order) -> Tensor:
         pool = self.epoch, self.position // self._pool_rows * self._pool_rows
         if self._held != pool:
             self._pool = self.values  # the old pool goes before the new one comes
@@ -121,7 +120,7 @@ class FiledBatches(Batches):
             self._send_for(order, pool[1] + self._pool_rows)
         return self._pool[torch.searchsorted(self._places, rows)].to(self._rows.device)
 
-    def _come(self, order: Tensor, pool: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def _come(self, order: Order, pool: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Places and rows of a pool: of that which was sent for, or read now at the start of an epoch or of a run."""
         coming, self._coming = self._coming, None
         if coming is None or coming.pool != pool:
@@ -129,30 +128,19 @@ class FiledBatches(Batches):
             return places, tensor_of(self._rows.filed.take(places.numpy()))
         return coming.places, tensor_of(coming.rows.result())
 
-    def _send_for(self, order: Tensor, first: int) -> None:
+    def _send_for(self, order: Order, first: int) -> None:
         """Have the next pool of the epoch read while training goes on with this one."""
         if first < len(self):
             places = self._met(order, first)
             rows = self._reader.submit(self._rows.filed.take, places.numpy())
             self._coming = _Coming((self.epoch, first), places, rows)
 
-    def _met(self, order: Tensor, first: int) -> Tensor:
+    def _met(self, order: Order, first: int) -> Tensor:
         """Places of a pool that this worker meets, in rising order."""
         batches = order[first : first + self._pool_rows].split(self.size)
         return torch.cat([self.workers.mine(batch) for batch in batches]).sort().values
 
-    def _shuffled(self, generator: torch.Generator) -> Tensor:
-        count, block = len(self), self._rows.filed.block_rows
-        starts = torch.randperm(-(-count // block), generator=generator) * block
-        order = (starts[:, None] + torch.arange(block)).flatten()
-        pools = order[order < count].split(self._pool_rows)
-        return torch.cat([self._mixed(pool, generator) for pool in pools])
-
-    def _mixed(self, pool: Tensor, generator: torch.Generator) -> Tensor:
-        """Shuffle the places of a pool, lane by lane where it is whole."""
-        batches = len(pool) // self.size if len(pool) == self._pool_rows else 0
-        bounds = [self.size * lane // LANES for lane in range(LANES + 1)] if batches else [0, len(pool)]
-        widths = [end - start for start, end in pairwise(bounds)]
-        lanes = pool.split([max(1, batches) * width for width in widths])
-        mixed = [lane[torch.randperm(len(lane), generator=generator)] for lane in lanes]
-        return torch.cat([lane.view(max(1, batches), -1) for lane in mixed if len(lane)], 1).flatten()
+    def _order_of(self, epoch: int) -> PooledOrder:
+        assert self.chosen is not None
+        seed = self.seed * 1_000_003 + epoch
+        return PooledOrder(self.chosen, self._rows.filed.block_rows, self.size, self._pool_rows, seed)
