@@ -130,7 +130,9 @@ def _in_step(trainings: list[Training], stack: Stack) -> Iterator[Progress]:
     while going:
         told: list[Progress] = []
         for run, (training, progress) in list(going.items()):
-            told += [now] if (now := next(progress, None)) is not None else []
+            now = next(progress, None)
+            if now is not None:
+                told.append(now)
             if now is None or training.stopped or run.share >= 1.0:
                 stack.release(run)
                 del going[run]

@@ -77,7 +77,7 @@ class Stack:
     def interval(self) -> dict[Run, Progress]:
         """Take the steps of one interval; see `Run.interval`."""
         began, seconds = time.perf_counter(), self.lead.seconds
-        with warnings.catch_warnings():  # of what torch has no rule to do for all members at once
+        with warnings.catch_warnings():  # torch tells of what it does for one member after the other
             warnings.filterwarnings("ignore", message="There is a performance drop")
             scores = [self.update() for _ in range(self.lead.interval_steps())]
         figures = {run: table([_row(score, place) for score in scores]).cpu() for run, place in self.places.items()}
