@@ -188,6 +188,11 @@ CLAIMS = (
         "an MLP {mlp_100[ratio_of_compiled_to_ours]:.2f} at 100, {mlp_512[ratio_of_compiled_to_ours]:.2f} at 512; "
         "convolutions {conv_100[ratio_of_compiled_to_ours]:.2f}, {conv_512[ratio_of_compiled_to_ours]:.2f}",
     ),
+    Claim(
+        "members",
+        "eight models trained at once: times as fast as one after the other",
+        lambda f: "; ".join(f"{case} {told['times_as_fast']:.2f}" for case, told in f.items()),
+    ),
     Claim("descents", "three ways of descent: held-out nats", _DESCENTS),
     Claim("resume", "a killed training resumes bit for bit", _resumed),
     Claim("theory", "closed forms: KL beside quadrature", "within {kl_largest_gap_to_quadrature:.0e} nats"),

@@ -1,4 +1,4 @@
-"""Tables and images too large for memory, trained on and embedded: the memory it takes at one size and at four times it.
+"""Tables and images too large for memory, trained on and embedded: the memory taken at one size and at four times it.
 
 - a Parquet file of 60 float32 columns, three of text and one that numbers the rows, in row groups of 250,000 rows
 - a folder of colour photographs, 96 x 96, as PNG files: smooth random ones
@@ -108,8 +108,8 @@ def main() -> None:
         name: figures[f"{TIMES}x"][name]["mib"] / figures["1x"][name]["mib"] for name in verbs
     }
     protocol = (
-        f"a Parquet file of {COLUMNS} float32 columns, three of text and a number of the row, row groups of {GROUP}, and "
-        f"PNG files {SIDE} x {SIDE} x 3; one epoch, {' '.join(SMALL)}; each verb in a fresh process, ru_maxrss"
+        f"a Parquet file of {COLUMNS} float32 columns, three of text and a number of the row, row groups of {GROUP}, "
+        f"and PNG files {SIDE} x {SIDE} x 3; one epoch, {' '.join(SMALL)}; each verb in a fresh process, ru_maxrss"
     )
     if not options.no_record:
         record("larger_files", figures, seconds=time.perf_counter() - began, protocol=protocol)

@@ -15,10 +15,11 @@ from narrows.data.batches import Batches
 from narrows.data.schema import infer_schema
 from narrows.descent import Adam, Optimizer
 from narrows.errors import InputError
-from narrows.fit import _rate, fit
+from narrows.fit import fit
 from narrows.model import Model
 from narrows.optimizers import OPTIMIZERS, Average, make_optimizer
 from narrows.plan import Plan
+from narrows.preparation import rate_of
 from narrows.presets import choose
 from narrows.schedules import make_schedule
 
@@ -282,9 +283,9 @@ def test_the_range_test_leaves_the_model_as_it_was():
     model.adapt(torch.from_numpy(rows))
     before, mode = copy.deepcopy(model.state_dict()), model.training
     batches = Batches(torch.from_numpy(rows), 32)
-    rate = _rate(model, batches, Plan(rate="auto", optimizer="sgd"))
+    rate = rate_of(model, batches, Plan(rate="auto", optimizer="sgd"))
     assert 1e-4 < rate <= 1
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
     assert (model.training, batches.epoch, batches.position) == (mode, 0, 0)
-    assert _rate(model, batches, Plan(rate="auto", optimizer="sgd")) == rate
+    assert rate_of(model, batches, Plan(rate="auto", optimizer="sgd")) == rate

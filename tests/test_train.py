@@ -168,7 +168,7 @@ def test_yields_seldom_and_at_every_epochs_end(n, size, steps):
 def test_large_rows_are_looked_at_more_often():
     run = run_on(table(), size=32, steps=100)
     run.batches.size = int(train_module.INTERVAL_CELLS)  # as if a batch held many cells
-    assert run._interval_steps() == 1
+    assert run.interval_steps() == 1
 
 
 def test_ends_on_time_and_the_schedule_follows_the_time(monkeypatch):

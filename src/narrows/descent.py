@@ -30,8 +30,11 @@ class Optimizer:
     ----------
     rate : float
         Learning rate of the next step, before the pace of a group.
+    elementwise : bool
+        Whether each number moves by its own gradient alone, whatever the others'.
     """
 
+    elementwise: ClassVar[bool] = True
     moments: ClassVar[tuple[str, ...]]  # names of what is kept of each parameter in its own shape, from 0 on
 
     def __init__(self, groups: Iterable[tuple[Sequence[Tensor], float]], rate: float) -> None:
@@ -177,6 +180,7 @@ class ClippedSgd(Optimizer):
         Share of the last step, over its rate, that the next one goes on with, in [0, 1).
     """
 
+    elementwise = False
     moments = ("momentum_buffer",)
 
     def __init__(self, groups: Iterable[tuple[Sequence[Tensor], float]], rate: float, momentum: float = 0.9) -> None:

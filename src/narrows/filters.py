@@ -6,11 +6,11 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from narrows.checkpoint import Best, save_checkpoint
 from narrows.data.held_out import HeldOut
@@ -26,7 +26,19 @@ SECONDS_BETWEEN_CHECKPOINTS = 5.0
 def guarded(run: Run, progress: Iterator[Progress], report: Callable[[Finding], None]) -> Iterator[Progress]:
     """Stop where a figure is no longer a number; put the last good weights back and report which term failed first."""
     models = [run.model] if run.average is None else [run.model, run.average.model]
+    # Now, not at the first look: the first interval of one member is that of all.
     good = [copied(model.state_dict()) for model in models]
+    return _guarded(run, progress, report, models, good)
+
+
+def _guarded(
+    run: Run,
+    progress: Iterator[Progress],
+    report: Callable[[Finding], None],
+    models: Sequence[nn.Module],
+    good: list[dict[str, Tensor]],
+) -> Iterator[Progress]:
+    """See `guarded`; ``good`` are the weights of the models to go back to."""
     for now in progress:
         finite = all(map(math.isfinite, dataclasses.astuple(now.training)))
         if not finite or not all(bool(tensor.isfinite().all()) for tensor in run.model.parameters()):

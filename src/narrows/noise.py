@@ -132,3 +132,28 @@ class RowNoise(Noise):
         """Go back to the positions that `state` gave."""
         for generator, one in zip(self.generators, state, strict=True):
             generator.set_state(one.clone())  # torch reads it from the start of its storage
+
+
+class StackedNoise(Noise):
+    """The streams of several models that are computed as one by `torch.vmap`: each takes its draws from its own.
+
+    Parameters
+    ----------
+    sources : sequence of Noise
+        One for each model.
+    member : Tensor, shape ()
+        Whose draws they are; inside of `torch.vmap`, over all places of ``sources``.
+    """
+
+    def __init__(self, sources: Sequence[Noise], member: Tensor) -> None:
+        self.generator = sources[0].generator
+        self.shared = False
+        self.sources = sources
+        self.member = member
+
+    def poisson(self, mean: Tensor) -> Tensor:
+        """Refuse counts: how much of a stream each takes depends on its mean."""
+        raise TypeError("counts cannot be drawn for several models at once")
+
+    def _spread(self, draw: Callable[..., Tensor], shape: Sequence[int], rows: int) -> Tensor:
+        return torch.stack([source._spread(draw, shape, rows) for source in self.sources])[self.member]

@@ -15,7 +15,7 @@ from narrows.data.batches import Batches
 from narrows.data.schema import Schema
 from narrows.doctor import broken
 from narrows.errors import InputError
-from narrows.fit import new_model, versions
+from narrows.fit import new_model
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.optimizers import make_optimizer
@@ -24,6 +24,7 @@ from narrows.plan import Plan
 from narrows.records import plain
 from narrows.schedules import make_schedule
 from narrows.train import Run
+from narrows.training import versions
 from narrows.values import Finding, table
 
 

@@ -20,7 +20,7 @@ from narrows.model import Model
 class Rule:
     """One optimizer: how it is made, the rate it starts with, its options, and whether it scales each step itself."""
 
-    make: Callable[..., Optimizer]
+    make: type[Optimizer]
     rate: float
     options: Mapping[str, Any]
     adaptive: bool = True

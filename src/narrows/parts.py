@@ -41,6 +41,14 @@ class Part(nn.Module):
             cls.kind = kind
             _registry[cls.axis][kind] = cls
 
+    @property
+    def instead(self) -> str:
+        """What to take in its place where many models train as one by `torch.vmap`; nothing where it is able to.
+
+        It is where no step hangs on the value of a tensor, or on whether that has a gradient.
+        """
+        return ""
+
     @classmethod
     def parameters_of(cls) -> dict[str, inspect.Parameter]:
         """The constructor's parameters by name: the configuration this kind takes."""

@@ -11,6 +11,7 @@ from narrows.errors import InputError, at_least, at_most, check_seed, unknown
 Binarize = Literal["none", "threshold", "draw"]
 
 MINUTES = 1e6  # two years
+MEMBERS = 1000
 RATE = 1e38  # what a float32 holds
 
 
@@ -106,6 +107,21 @@ class Plan:
         check_seed(self.seed)
         if self.resume and self.checkpoint is None:
             raise InputError("--resume needs --checkpoint with the folder to resume from")
+
+
+def member_seeds(seed: int, members: int) -> range:
+    """Seeds of so many members that train together, from that of the first one on.
+
+    Raises
+    ------
+    InputError
+        If there are none, more than 1000, or no such seeds.
+    """
+    at_least("members", members, 1)
+    at_most("members", members, MEMBERS)
+    check_seed(seed)
+    check_seed(seed + members - 1)
+    return range(seed, seed + members)
 
 
 def _number(name: str, value: Any, kind: type[int] | type[float], allowed: str) -> float:

@@ -82,7 +82,7 @@ class Run:
         self.full_rate = optimizer.full_rate
         self.figures = torch.zeros(3, 0)
         # One rate of learning serves 30 columns and 784 pixels alike when the gradient is that of nats per cell.
-        self._per_cell = torch.tensor(1.0 / model.schema.size, device=model.device)
+        self.per_cell = torch.tensor(1.0 / model.schema.size, device=model.device)
 
     @property
     def share(self) -> float:
@@ -115,28 +115,44 @@ class Run:
                 self.model.transform.update(whole(apart(raw)[0]))
             surrogate, scores = self.model.loss(raw, self.noise, self.clock)
             # As a product: a gradient handed to backward has torch load its algebra of shapes, 34 MiB.
-            (surrogate * (self._per_cell if weight == 1 else self._per_cell * weight)).backward()
+            (surrogate * (self.per_cell if weight == 1 else self.per_cell * weight)).backward()
         self.workers.add_up(self.model.parameters())
         self.optimizer.step()
+        self.stepped()
+        return scores if len(raw) < rows or self.workers.count == 1 else scores.of(self.workers.own(rows))
+
+    def stepped(self) -> None:
+        """Count a step that was taken, and average the weights it led to."""
         self.step += 1
         if self.average is not None:
             self.average.update(self.step)
-        return scores if len(raw) < rows or self.workers.count == 1 else scores.of(self.workers.own(rows))
 
     def interval(self, batches: Iterator[Tensor | Labelled]) -> Progress:
         """Take the steps of one interval; only here are figures brought to the host."""
         began, seconds = time.perf_counter(), self.seconds
         self.model.train()
         scores = []
-        for _ in range(self._interval_steps()):
+        for _ in range(self.interval_steps()):
             scores.append(self.update(next(batches)))
             self.seconds = self._by_one_clock(seconds + time.perf_counter() - began)
             if self.seconds_allowed and self.seconds >= self.seconds_allowed:
                 break  # an interval may take much longer than what is left
         if self.running:
             self.model.likelihood.calibrate(self.model.transform.resolution)
-        self.figures = self.workers.gathered(table(scores)).cpu()
-        self.seconds = self._by_one_clock(seconds + time.perf_counter() - began)
+        figures = self.workers.gathered(table(scores)).cpu()
+        return self.progress(figures, self._by_one_clock(seconds + time.perf_counter() - began))
+
+    def progress(self, figures: Tensor, seconds: float) -> Progress:
+        """Say where training stands after an interval.
+
+        Parameters
+        ----------
+        figures : Tensor, shape (3, examples)
+            Nats, distortion and rate of each example of the interval.
+        seconds : float
+            Time spent in training since the start.
+        """
+        self.figures, self.seconds = figures, seconds
         nats, distortion, rate = self.figures.double().mean(1).tolist()
         order = self.batches
         return Progress(
@@ -159,7 +175,7 @@ class Run:
         """Where the time decides on rates and on the end, all workers go by the first one's clock."""
         return self.workers.clock(seconds) if self.seconds_allowed else seconds
 
-    def _interval_steps(self) -> int:
+    def interval_steps(self) -> int:
         """Steps until the next look: whole epochs where they are short, and never past the end of one or of the run."""
         order = self.batches
         wanted = max(1, min(INTERVAL_STEPS, int(INTERVAL_CELLS / (self.model.schema.size * order.size))))

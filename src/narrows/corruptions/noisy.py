@@ -70,6 +70,8 @@ class Poisson(Corruption, kind="poisson"):
         Mean count of the brightest cells.
     """
 
+    instead = "corruption=gaussian"  # how much of a stream of random numbers a count takes hangs on its mean
+
     def __init__(self, peak: float = 30.0) -> None:
         super().__init__()
         at_least("corruption.peak", peak, 0, above=True)

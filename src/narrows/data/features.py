@@ -148,13 +148,13 @@ class Features(nn.Module):
         if not self.mixed:
             return numbers
         features = numbers.new_zeros(raw.shape[0], self.size)
-        features[:, self.number_places] = numbers.nan_to_num(0.0)
+        # Not in place, which torch.vmap has no rule for.
+        features = features.scatter(1, self.number_places.expand_as(numbers), numbers.nan_to_num(0.0))
         if len(self.symbol_columns):
             index, observed = self.symbols(raw)
             places = torch.where(self.occurred, self.own_places, self.unseen_places)
-            features.scatter_(1, places[index], SYMBOL * observed.to(features.dtype))
-        features[:, self.gap_places] = raw.isnan().to(features.dtype)
-        return features
+            features = features.scatter(1, places[index], SYMBOL * observed.to(features.dtype))
+        return features.scatter(1, self.gap_places.expand_as(raw), raw.isnan().to(features.dtype))
 
     def _numbers(self, raw: Tensor) -> Tensor:
         """Cells that are numbers (n, groups, cells of one scale) in float64, counts as ln(1 + count)."""

@@ -112,6 +112,8 @@ class DoublyReparameterised(StickingTheLanding, kind="doubly-reparameterised"):
     (w_i - w_i^2) d log weight_i / dz_i. So w_i - beta (w_i - w_i^2) stands in place of w_i^2.
     """
 
+    instead = "gradient=pathwise"  # it weighs what goes back to a code, by a hook, and vmap knows of none
+
     def surrogate(self, cost: Tensor, terms: Terms, objective: Objective, clock: Clock) -> Tensor:
         """Mean of the combined cost; what goes back to a code, weighed by w_i, is weighed once more on its way."""
         if terms.z.requires_grad:

@@ -21,6 +21,7 @@ class Bernoulli(Latent, kind="bernoulli"):
         Bits in one code.
     """
 
+    instead = "latent=gaussian"  # in torch the divergence of discrete codes hangs on where a probability is 0
     random = True
     discrete = True
 
@@ -67,6 +68,7 @@ class Categorical(Latent, kind="categorical"):
         Size of the alphabet.
     """
 
+    instead = "latent=gaussian"  # in torch the divergence of discrete codes hangs on where a probability is 0
     random = True
     discrete = True
 

@@ -187,6 +187,8 @@ class KlSparse(Exact, kind="kl-sparse"):
     use: Tensor
     remedy = "take a larger latent.rho, or train longer"
 
+    instead = "latent=l1"  # in torch the divergence of bits hangs on where a probability is 0
+
     def __init__(self, size: int = 16, rho: float = 0.1, weight: float | None = None, momentum: float = 0.1) -> None:
         super().__init__()
         at_least("latent.size", size, 1)

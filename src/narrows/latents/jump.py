@@ -41,6 +41,7 @@ class JumpRelu(OfK, kind="jump-relu"):
     """
 
     zeros_learn = True  # those of the window that are below their threshold
+    instead = "latent=top-k"  # where thresholds start hangs on the first batch
     begun: Tensor
 
     def __init__(

@@ -74,6 +74,11 @@ class Sparse(Exact):
         if dead_after:
             self.register_buffer("idle", torch.zeros(size, dtype=torch.int64))
 
+    @property
+    def instead(self) -> str:
+        """What leaves the dead alone: whether any are revived hangs on whether there are any."""
+        return "latent.dead_after=0" if self.dead_after else ""
+
     def build(self, seen_shape: tuple[int, ...]) -> None:
         """Take the number of cells."""
         self.revived_at_once = max(1, math.prod(seen_shape) // 2)
@@ -216,6 +221,7 @@ class BatchTopK(OfK, kind="batch-top-k"):
     """
 
     remedy = "take latent.floor=0.002, which lets no unit fall silent, a larger latent.k, or a smaller latent.size"
+    instead = "latent=top-k"  # how many numbers a batch keeps hangs on their values
     threshold: Tensor
     own: Tensor
 

@@ -34,6 +34,7 @@ class VectorQuantized(Latent, kind="vq"):
         Weight that holds the encoder to its entry.
     """
 
+    instead = "latent=gaussian"  # which entries move, and how many, hangs on how often each was used
     use: Tensor
     remedy = "entries of the codebook are never picked: take a smaller latent.entries, or train longer"
 

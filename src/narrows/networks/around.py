@@ -32,6 +32,7 @@ class Around(Network):
     """
 
     around = True
+    instead = "--preset denoising with network=mlp"  # convolutions take as long side by side as one after the other
     grain: int
     reach: int
 

@@ -32,6 +32,8 @@ class Conv(Network, kind="conv"):
         Units of a hidden layer between the last map and the code on each side; 0 for none.
     """
 
+    instead = "network=mlp"  # convolutions take as long side by side as one after the other
+
     def __init__(self, channels: int = 32, stages: int = 0, hidden: int = 256) -> None:
         super().__init__()
         at_least("network.channels", channels, 1)

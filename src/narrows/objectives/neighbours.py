@@ -110,7 +110,7 @@ def nearness(x: Tensor, perplexity: float) -> Tensor:
         return x.new_zeros(n, n)
     squared, places = _squared_distances(x.flatten(1)).fill_diagonal_(math.inf).topk(count, largest=False)
     p = _conditional(squared, max(0.0, min(math.log(perplexity), math.log(count / NEIGHBOURHOOD))))
-    p = torch.zeros(n, n, dtype=p.dtype, device=p.device).scatter_(1, places, p)
+    p = p.new_zeros(n, n).scatter_(1, places, p)
     return (p + p.T) / (2 * n)
 
 
