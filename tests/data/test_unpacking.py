@@ -210,6 +210,7 @@ def test_the_command_line(here, done, refused, any_size):
     done("train", "x.parquet", "-o", "c.safetensors", "--preset", "conditional", "--label", "kind", *few)
     assert set(load(here / "c.safetensors").model.latent.labels) == {"a", "b"}
     refused("train", "x.parquet", "-o", "n.safetensors", "--label", "no", says="has no column 'no'")
+    refused("train", "x.parquet", "-o", "n.safetensors", "--members", 2, says="the rows of x.parquet are too many to")
     assert not list(any_size.iterdir())
 
 
