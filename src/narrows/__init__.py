@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from narrows.data.dataset import Dataset
     from narrows.data.readers import read
     from narrows.data.schema import Schema
+    from narrows.ensemble import Ensemble
     from narrows.errors import InputError
     from narrows.estimator import Autoencoder
     from narrows.outliers import AnomalyDetector
@@ -23,6 +24,7 @@ __all__ = [
     "AnomalyDetector",
     "Autoencoder",
     "Dataset",
+    "Ensemble",
     "Fitted",
     "InputError",
     "Plan",
@@ -39,6 +41,7 @@ _HOMES = {
     "AnomalyDetector": "narrows.outliers",
     "Autoencoder": "narrows.estimator",
     "Dataset": "narrows.data.dataset",
+    "Ensemble": "narrows.ensemble",
     "Fitted": "narrows.persist",
     "InputError": "narrows.errors",
     "Plan": "narrows.plan",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
 from narrows import inference, persist
@@ -20,7 +19,7 @@ from narrows.errors import InputError, at_least
 from narrows.examples import first_examples, further_examples, take_names
 from narrows.fit import fit as train_on
 from narrows.online import Learner
-from narrows.options import parameters_of, plan_from, settings_from
+from narrows.options import parameters_of, plan_from, seed_of, settings_from
 from narrows.persist import Fitted
 from narrows.tensors import tensor_of
 from narrows.values import Finding
@@ -134,7 +133,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If training stopped because a figure was no longer a number.
         """
         parameters = self.get_params(deep=False)
-        plan, settings = plan_from(parameters, self._seed()), settings_from(parameters)
+        plan, settings = plan_from(parameters), settings_from(parameters)
         data = first_examples(self, X, self.values)
         labels = data.labels if y is None else np.asarray(y)
         self._take(train_on(data.values, data.schema, self.preset, settings, plan, labels=labels))
@@ -166,11 +165,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         learner: Learner | None = vars(self).get("_learner")
         if not hasattr(self, "fitted_"):
             data = first_examples(self, X, self.values, stream=True)
-            plan, settings = plan_from(parameters, self._seed()), settings_from(parameters)
+            plan, settings = plan_from(parameters), settings_from(parameters)
             rows, learner = tensor_of(data.values), Learner.new(data.schema, self.preset, settings, plan)
         else:
             rows = self._rows(X)
-            learner = learner or Learner(self.fitted_, plan_from(parameters, self._seed()))
+            learner = learner or Learner(self.fitted_, plan_from(parameters))
         finding = learner.learn(rows)
         self._take(learner.fitted, learner)
         if finding is not None:
@@ -248,7 +247,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         check_is_fitted(self, "fitted_")
         at_least("n_samples", n_samples, 1)
         name = None if label is None else class_name(label)
-        return self._user(inference.samples(self.fitted_.model, n_samples, self._seed(), draw=draw, label=name))
+        return self._user(
+            inference.samples(self.fitted_.model, n_samples, seed_of(self.random_state), draw=draw, label=name)
+        )
 
     def save(self, path: Path | str) -> None:
         """Write the model as one safetensors file, which the command line and `load` read."""
@@ -258,7 +259,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a file of `save` or ``narrows train``, with the parameters that made it; raises as `narrows.load`."""
-        fitted = persist.load(path)
+        return cls.of(persist.load(path))
+
+    @classmethod
+    def of(cls, fitted: Fitted) -> Self:
+        """Take over a trained model, with the parameters that made it."""
         made = cls(**parameters_of(fitted))
         made._take(fitted)
         return made
@@ -291,8 +296,3 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _user(self, values: Tensor) -> np.ndarray:
         """Bring rows (n, x) into the user's layout."""
         return self.schema_.to_user(values.numpy())
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, numbers.Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))

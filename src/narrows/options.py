@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from sklearn.utils.validation import check_random_state
 
 from narrows.errors import InputError, unknown
 from narrows.parts import typed
@@ -16,15 +19,13 @@ from narrows.plan import Plan
 OWN = ("epochs", "minutes", "batch_size", "optimizer", "rate", "validation")
 
 
-def plan_from(parameters: Mapping[str, Any], seed: int) -> Plan:
+def plan_from(parameters: Mapping[str, Any]) -> Plan:
     """Make a plan of an estimator's parameters, each read as its field's type says.
 
     Parameters
     ----------
     parameters : mapping
-        Those of `OWN`, and ``plan``: the other fields by name, or None.
-    seed : int
-        The plan's seed.
+        Those of `OWN`, ``random_state``, and ``plan``: the other fields by name, or None.
 
     Raises
     ------
@@ -38,8 +39,15 @@ def plan_from(parameters: Mapping[str, Any], seed: int) -> Plan:
             raise InputError(f"plan holds {name!r}; give it as {'random_state' if name == 'seed' else name}=...")
         if name not in hints:
             raise unknown("field of plan", name, [name for name in hints if name not in (*OWN, "seed")])
-    given = {**{name: parameters[name] for name in OWN}, **others, "seed": seed}
+    given = {**{name: parameters[name] for name in OWN}, **others, "seed": seed_of(parameters["random_state"])}
     return Plan(**{name: _field(name, value, hints[name]) for name, value in given.items()})
+
+
+def seed_of(random_state: Any) -> int:
+    """Return an estimator's ``random_state`` as a seed: a whole number as it is, else a draw from it."""
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def settings_from(parameters: Mapping[str, Any]) -> Mapping[str, Any] | list[str]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import numbers
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils.validation import check_is_fitted, check_random_state
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from narrows.detection import calibration, files
 from narrows.detection.files import FittedDetector
 from narrows.detection.fit import fit_detector
 from narrows.examples import first_examples, further_examples, take_names
+from narrows.options import seed_of
 from narrows.tensors import tensor_of
 
 USUAL_RATE = 0.05
@@ -95,16 +95,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             If the data or a parameter cannot be used; one sentence says why and what to do. It is a ``ValueError``.
         """
         data = first_examples(self, X, None, keep_constants=True)
-        seed = self.random_state
-        if not isinstance(seed, numbers.Integral):
-            seed = check_random_state(seed).randint(2**31 - 1)
         fitted = fit_detector(
             data.values,
             data.schema,
             self.preset,
             contaminated=self.contaminated,
             calibration=self.calibration,
-            seed=int(seed),
+            seed=seed_of(self.random_state),
         )
         return self._take(fitted)
 
