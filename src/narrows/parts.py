@@ -6,6 +6,7 @@ import inspect
 import math
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 import torch
@@ -42,6 +43,7 @@ class Part(nn.Module):
             _registry[cls.axis][kind] = cls
 
     @classmethod
+    @cache
     def parameters_of(cls) -> dict[str, inspect.Parameter]:
         """The constructor's parameters by name: the configuration this kind takes."""
         parameters = list(inspect.signature(cls.__init__).parameters.items())[1:]
