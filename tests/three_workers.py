@@ -261,8 +261,9 @@ def refused(folder: Path) -> dict[str, object]:
 
 
 def main(folder: Path) -> None:
-    for module in ("narrows.apps.train", "narrows.detection.presets"):
-        importlib.import_module(module)  # once for all the processes
+    # Once for all the processes; the compiler is what DistributedDataParallel imports.
+    for module in ("narrows.apps.train", "narrows.detection.presets", "torch._dynamo"):
+        importlib.import_module(module)
     narrows.train.INTERVAL_STEPS = 1
     filters.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     together, alone = folder / "together", folder / "alone"
