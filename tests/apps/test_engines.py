@@ -20,13 +20,12 @@ def ray():
         yield
 
 
-@pytest.fixture
-def shards(here):
-    """A folder of arrays of images."""
-    (here / "shards").mkdir()
-    for place, images in enumerate(np.split(read("digits:test").values[:8], SHARDS)):
-        np.save(here / "shards" / f"part-{place}.npy", images)
-    return here / "shards"
+def put_shards(images: np.ndarray) -> str:
+    """Write images into a folder of arrays; return its name."""
+    Path("shards").mkdir()
+    for place, some in enumerate(np.split(images, SHARDS)):
+        np.save(f"shards/part-{place}.npy", some)
+    return "shards"
 
 
 def outputs(folder: str) -> dict[str, Path]:
@@ -43,21 +42,23 @@ def run_twice(done, *words: object) -> tuple[dict[str, Path], dict[str, Path]]:
     return here, there
 
 
-def test_codes_are_the_same(ray, models, shards, done):
-    here, there = run_twice(done, "embed", models / "digits.safetensors", shards)
+def test_codes_are_the_same(ray, models, done):
+    shards = put_shards(np.load(models / "bits.npy")[:8])
+    here, there = run_twice(done, "embed", models / "bits.safetensors", shards)
     for name, path in here.items():
         np.testing.assert_allclose(np.load(there[name]), np.load(path), rtol=1e-6, atol=1e-6)
 
 
-def test_compressed_files_are_the_same(ray, models, shards, done):
-    here, there = run_twice(done, "compress", models / "digits.safetensors", shards, "--plain")
+def test_compressed_files_are_the_same(ray, models, done):
+    shards = put_shards(np.load(models / "bits.npy")[:8])
+    here, there = run_twice(done, "compress", models / "bits.safetensors", shards, "--plain")
     for name, path in here.items():
         assert there[name].read_bytes() == path.read_bytes()
 
 
-def test_clean_images_are_the_same(ray, shards, done):
+def test_clean_images_are_the_same(ray, done):
     words = ("--epochs", "1", "--set", "corruption=gaussian", "network=mlp", "network.width=8", "latent.size=4")
     done("train", "digits", "-o", "m.safetensors", *words)
-    here, there = run_twice(done, "denoise", "m.safetensors", shards)
+    here, there = run_twice(done, "denoise", "m.safetensors", put_shards(read("digits:test").values[:8]))
     for name, path in here.items():
         assert there[name].read_bytes() == path.read_bytes()
