@@ -16,6 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from narrows import AnomalyDetector, InputError, read
 from narrows.detection import masked
 
+pytestmark = pytest.mark.early
+
 
 @parametrize_with_checks([AnomalyDetector(), AnomalyDetector("detector-without-network", contaminated=True)])
 def test_scikit_learn_s_contract(estimator, check, monkeypatch):
