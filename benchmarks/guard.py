@@ -161,6 +161,56 @@ def likelihood() -> Pair:
     return Pair(ours, reference)
 
 
+def generate() -> Pair:
+    """New images, beside the decoder alone on so many codes."""
+    from narrows.data.schema import infer_schema
+    from narrows.inference import samples
+    from narrows.model import Model
+    from narrows.presets import choose
+
+    schema = infer_schema(images(200))
+    model = Model(choose("variational", schema, ["network=mlp"]), schema).eval()
+    z = torch.randn(TRAINED, model.latent.size)
+
+    def ours() -> int:
+        samples(model, len(z), 0)
+        return len(z)
+
+    def reference() -> int:
+        with torch.inference_mode():
+            for some in z.split(1_000):
+                model.network.decode(some)
+        return len(z)
+
+    return Pair(ours, reference)
+
+
+def impute() -> Pair:
+    """Gaps of a mixed table filled by 10 draws a row, beside the decoder alone on so many codes."""
+    from narrows.data.specimens import examples
+    from narrows.inference import imputed
+    from narrows.model import Model
+    from narrows.presets import choose
+
+    mixed = examples()[-1]
+    rows = mixed.values.tile(200, 1)
+    model = Model(choose("variational", mixed.schema, []), mixed.schema).eval()
+    model.adapt(rows)
+    z = torch.randn(10 * len(rows), model.latent.size)
+
+    def ours() -> int:
+        imputed(model, rows, draws=10)
+        return len(rows)
+
+    def reference() -> int:
+        with torch.inference_mode():
+            for some in z.split(1_000):
+                model.network.decode(some)
+        return len(rows)
+
+    return Pair(ours, reference)
+
+
 def denoise() -> Pair:
     """An image restored by a network without a bottleneck, beside ten plain convolutions over it."""
     from narrows.data.schema import infer_schema
@@ -243,6 +293,8 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "score": score,
     "embed": embed,
     "likelihood": likelihood,
+    "generate": generate,
+    "impute": impute,
     "denoise": denoise,
     "compress": compress,
     "read-table": read_table,

@@ -7,6 +7,8 @@ from pathlib import Path
 # Before torch is imported; the processes that a test starts inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+# Ray lets others go first (niceness 15): beside another process of tests its workers would hardly come to run.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import hypothesis
 import pytest

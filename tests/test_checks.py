@@ -11,6 +11,8 @@ from narrows.latents.exact import Point
 from narrows.latents.gaussian import Gaussian
 from narrows.objectives import Elbo
 
+pytestmark = pytest.mark.early
+
 
 @pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in yield_checks()])
 def test_the_registry_keeps_the_contract(check):

@@ -23,6 +23,7 @@ from narrows.parts import kinds
 from narrows.study.exact import expected, points
 from narrows.values import Clock, Terms
 
+pytestmark = pytest.mark.early
 ROWS = 100_000
 SEEDS = 20
 LEVEL = 1e-4

@@ -17,7 +17,7 @@ from torch import distributed
 from narrows import launch
 from narrows.errors import InputError, SaidByAnother
 from narrows.noise import DealtNoise, Noise
-from narrows.persist import read_tensors
+from narrows.persist import load, read_tensors
 from narrows.workers import ALONE, Workers, batch_mean, batch_rows, each, whole
 
 pytestmark = pytest.mark.early
@@ -96,6 +96,17 @@ def test_a_worker_killed_and_started_again_ends_with_the_same_bytes(done):
     assert undisturbed.keys() == killed.keys()
     for name, tensor in undisturbed.items():
         assert tensor.numpy().tobytes() == killed[name].numpy().tobytes(), name
+
+
+@pytest.mark.parametrize("name", ["fewer", "more"])
+def test_another_number_of_workers_goes_on_from_a_checkpoint(done, name):
+    told = json.loads((done / "told.json").read_text())
+    assert (told["fewer"], told["stopped"], told["more"]) == ([0], [-9], [0, 0, 0])
+    undisturbed, resumed = (load(done / f"{model}.safetensors") for model in ("whole", name))
+    curves = [[entry["validation"]["nats"] for entry in fitted.record["history"]] for fitted in (undisturbed, resumed)]
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-5)
+    for tensor, expected in zip(resumed.model.parameters(), undisturbed.model.parameters(), strict=True):
+        np.testing.assert_allclose(tensor.detach(), expected.detach(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ Workers are forked, with what torchrun would tell them in their environment, so 
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -216,12 +217,12 @@ def words(folder: Path, name: str, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def doomed(line: list[str]) -> int:
-    """Run a command line; the second worker ends as if it had been killed, in a step between two checkpoints."""
+def doomed(line: list[str], rank: int = 1) -> int:
+    """Run a command line; one worker ends as if it had been killed, in a step between two checkpoints."""
     update = Run.update
 
     def last(self: Run, raw: torch.Tensor) -> object:
-        if self.step == KILLED_AT and self.workers.rank == 1:
+        if self.step == KILLED_AT and self.workers.rank == rank:
             os.kill(os.getpid(), signal.SIGKILL)
         return update(self, raw)
 
@@ -235,6 +236,7 @@ def killed(folder: Path) -> dict[str, object]:
     told = {"whole": ended(workers(lambda: run(words(folder, "whole")), folder / "in peace"))}
     told["killed"] = ended(workers(lambda: doomed(words(folder, "killed")), folder / "killing"))
     told["after the kill"] = sorted(path.name for path in folder.glob("killed.safetensors"))
+    shutil.copytree(folder / "killed", folder / "fewer")
     told["again"] = ended(workers(lambda: run(words(folder, "killed")), folder / "again", again=1))
     return told
 
@@ -261,6 +263,15 @@ def unpacked(folder: Path) -> dict[str, object]:
     return {"unpacked": [*alone, *ended(workers(lambda: train("unpacked"), folder / "unpacking"))]}
 
 
+def other_numbers(folder: Path) -> dict[str, object]:
+    """One process goes on from what three workers left, and three from what one did."""
+    told: dict[str, object] = {}
+    told["fewer"] = ended([fork(lambda: run(words(folder, "fewer", "--resume")), folder / "fewer said")])
+    told["stopped"] = ended([fork(lambda: doomed(words(folder, "more"), rank=0), folder / "stopped said")])
+    told["more"] = ended(workers(lambda: run(words(folder, "more", "--resume")), folder / "more said"))
+    return told
+
+
 def refused(folder: Path) -> dict[str, object]:
     """What workers are not for, and what is bad for all of them."""
     rows, out = str(folder / "rows.npy"), str(folder / "no.safetensors")
@@ -275,8 +286,9 @@ def refused(folder: Path) -> dict[str, object]:
 
 
 def main(folder: Path) -> None:
-    for module in ("narrows.apps.train", "narrows.detection.presets"):
-        importlib.import_module(module)  # once for all the processes
+    # Once for all the processes; the compiler is what DistributedDataParallel imports.
+    for module in ("narrows.apps.train", "narrows.detection.presets", "torch._dynamo"):
+        importlib.import_module(module)
     narrows.train.INTERVAL_STEPS = 1
     filters.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     together, alone = folder / "together", folder / "alone"
@@ -287,8 +299,9 @@ def main(folder: Path) -> None:
     told["oracle"] = ended(workers(lambda: oracle(folder / "oracle"), folder / "oracle"))
     narrows.train.INTERVAL_STEPS = 6
     told |= killed(folder)
-    told |= unpacked(folder)
+    told |= other_numbers(folder)
     told |= refused(folder)
+    told |= unpacked(folder)
     (folder / "told.json").write_text(json.dumps(told))
 
 

@@ -69,7 +69,7 @@ def load_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress],
     if not (folder / FILE).exists():
         return False
     tensors, header = read_tensors(folder / FILE, what="checkpoint")
-    differing = [name for name, value in plain(dict(plan)).items() if header["plan"].get(name) != value]
+    differing = _differing(header["plan"], plain(dict(plan)))
     if differing:
         raise InputError(
             f"the checkpoint in {folder} was made with other {', '.join(differing)}; resume with the same data and "
@@ -80,6 +80,11 @@ def load_checkpoint(folder: Path, run: Run, best: Best, history: list[Progress],
     for unfinished in folder.glob(f".{Path(FILE).stem}.*"):
         unfinished.unlink(missing_ok=True)
     return True
+
+
+def _differing(kept: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Names of what is not as it was; workers keep no number of threads, and whoever goes on from theirs has any."""
+    return [name for name in now if (name in kept or name != "threads") and kept.get(name) != now[name]]
 
 
 def hand_on(run: Run, best: Best, history: list[Progress]) -> None:

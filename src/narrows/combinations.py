@@ -47,8 +47,8 @@ def completions(given: dict[str, list[Part]], schema: Schema) -> Iterator[Recipe
     """Recipes with a part of those given for an axis, and a variant of any kind on the other axes.
 
     Those in which nothing refuses anything come first. Parts that refuse such data are left out where there are
-    others, and end the search where there are none; so are those that no part given goes with. Where the parts given
-    refuse each other, one recipe shows it, in which nothing else is refused; else all others come last.
+    others, and end the search where there are none; so are those that no part given goes with. The last one shows what
+    is refused: where the parts given refuse each other nothing else, and if that cannot be, as little as can be.
     """
     takers, refused = dict[str, list[Part]](), False
     for axis in SEARCHED:
@@ -58,28 +58,26 @@ def completions(given: dict[str, list[Part]], schema: Schema) -> Iterator[Recipe
         for others in given.values():
             parts = [part for part in parts if not all(_apart(part, other) for other in others)] or parts
         takers[axis] = parts
-    if not refused:
-        yield from _together(takers)
-        shown = next(_together(takers, frozenset(given)), None)
-        if shown is not None:
-            yield shown
-            return
-    for chosen in itertools.islice(itertools.product(*takers.values()), 1 if refused else None):
-        yield _recipe(chosen)
+    if refused:
+        yield _recipe(tuple(parts[0] for parts in takers.values()))
+        return
+    yield from _together(takers)
+    fewer_and_more = (_together(takers, spare=spare) for spare in itertools.count(1))
+    yield next(itertools.chain(_together(takers, frozenset(given)), itertools.chain.from_iterable(fewer_and_more)))
 
 
 def _together(
-    takers: dict[str, list[Part]], may: frozenset[str] = frozenset(), chosen: tuple[Part, ...] = ()
+    takers: dict[str, list[Part]], may: frozenset[str] = frozenset(), chosen: tuple[Part, ...] = (), spare: int = 0
 ) -> Iterator[Recipe]:
-    """Recipes of one part of each axis, in which none refuses another but those of axes that may."""
+    """Recipes of one part of each axis, in which none refuses another but those of axes that may, and few to spare."""
     if len(chosen) == len(takers):
         yield _recipe(chosen)
         return
     for part in takers[SEARCHED[len(chosen)]]:
-        if not any(_apart(part, other) for other in chosen if not {part.axis, other.axis} <= may) and not (
-            isinstance(part, Gradient) and _alone(part, chosen, may)
-        ):
-            yield from _together(takers, may, (*chosen, part))
+        apart = sum(_apart(part, other) for other in chosen if not {part.axis, other.axis} <= may)
+        apart += isinstance(part, Gradient) and _alone(part, chosen, may)
+        if apart <= spare:
+            yield from _together(takers, may, (*chosen, part), spare - apart)
 
 
 def _alone(gradient: Gradient, chosen: tuple[Part, ...], may: frozenset[str]) -> bool:

@@ -104,7 +104,8 @@ class Model(nn.Module):
         super().__init__()
         # torch's layers draw their first weights from its global generator: seed it, and put it back.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # That of the processor alone: torch.manual_seed notes a call for each kind of accelerator, with its stack.
+            torch.default_generator.manual_seed(seed)
             recipe = recipe.fresh()
             self.transform = transform_for(schema, grid=recipe.likelihood.grid, binarize=binarize)
             recipe.check(self.transform.modelled)

@@ -6,6 +6,7 @@ import inspect
 import math
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 import torch
@@ -50,6 +51,7 @@ class Part(nn.Module):
         return ""
 
     @classmethod
+    @cache
     def parameters_of(cls) -> dict[str, inspect.Parameter]:
         """The constructor's parameters by name: the configuration this kind takes."""
         parameters = list(inspect.signature(cls.__init__).parameters.items())[1:]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NAMES = ["train-100", "train-512", "train-convolutional", "train-dictionary", "score", "embed", "likelihood", "denoise"]
-NAMES += ["compress", "read-table"]
+NAMES = ["train-100", "train-512", "train-convolutional", "train-dictionary", "score", "embed", "likelihood"]
+NAMES += ["generate", "impute", "denoise", "compress", "read-table"]
 
 
 @pytest.fixture(scope="module")

@@ -52,8 +52,7 @@ def _components(
 def _weights(logits: NDArray[np.int32], first: int, n: int, exponential: Ints, weights: Ints) -> None:
     """Fill in 2^16 softmax; what rounding leaves goes to the first of the likeliest."""
     most, total, left = np.full(GROUP, -(1 << 31)), np.zeros(GROUP, np.int64), np.full(GROUP, _TOTAL)
-    for k in range(len(logits)):
-        most[:n] = np.maximum(most[:n], logits[k, first : first + n])
+    _raised(most, logits, first, n)
     for k in range(len(logits)):
         for j in range(n):
             gap = most[j] - np.int64(logits[k, first + j])
@@ -69,6 +68,15 @@ def _weights(logits: NDArray[np.int32], first: int, n: int, exponential: Ints, w
             likeliest = np.int64(logits[k, first + j]) == most[j]
             weights[k, j] += left[j] if likeliest else 0
             left[j] = 0 if likeliest else left[j]
+
+
+@compiled
+def _raised(most: Ints, logits: NDArray[np.int32], first: int, n: int) -> None:
+    """Raise each to the largest of its symbol's logits."""
+    for k in range(len(logits)):
+        # Said in a loop: of whole arrays numba compiles the tests of their shapes too, which takes seconds.
+        for j in range(n):
+            most[j] = max(most[j], np.int64(logits[k, first + j]))
 
 
 @compiled
