@@ -57,6 +57,7 @@ def test_images_and_labels_pass_through():
     images, labels = DIGITS.reshape(-1, 8, 8), np.arange(300) % 2
     settings = {"network": "mlp", "network.width": 8, "latent.size": 4}
     found = Ensemble(Autoencoder("conditional", epochs=1, settings=settings), members=2).fit(images, labels)
+    assert found.n_features_in_ == 64
     assert found.reconstruct(images[:5]).shape == (5, 8, 8)
     assert found.score_samples(images[:5]).shape == (5,)
 
@@ -65,6 +66,8 @@ def test_images_and_labels_pass_through():
     ("one", "members", "says"),
     [
         (Autoencoder(**FEW), 0, "members was given as 0"),
+        (Autoencoder(**FEW), 2.5, "members was given as 2.5; it takes a whole number"),
+        ("variational", 2, "was given 'variational'; it takes an Autoencoder"),
         (Autoencoder("vq", epochs=1), 2, "trains one model at a time"),
         (Autoencoder(minutes=1.0), 2, "--minutes is for a model by itself"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -10,9 +11,9 @@ from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from narrows.errors import at_least
+from narrows.errors import InputError, at_least
 from narrows.estimator import Autoencoder
-from narrows.examples import first_examples
+from narrows.examples import first_examples, take_names, warn_of
 from narrows.members import fit_members
 from narrows.options import plan_from, settings_from
 
@@ -54,14 +55,29 @@ class Ensemble(BaseEstimator):
         ------
         InputError
             As `Autoencoder.fit`, and for what is of one model alone; see `narrows.members.check_members`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As `Autoencoder.fit`, for each member that it holds for.
         """
-        one = self.autoencoder or Autoencoder()
+        if not isinstance(self.members, numbers.Integral):
+            raise InputError(f"members was given as {self.members!r}; it takes a whole number from 1")
+        one = Autoencoder() if self.autoencoder is None else self.autoencoder
+        if not isinstance(one, Autoencoder):
+            raise InputError(
+                f"an Ensemble was given {one!r}; it takes an Autoencoder, as in Ensemble(Autoencoder(), 5)"
+            )
         parameters = one.get_params(deep=False)
         plan, settings = plan_from(parameters), settings_from(parameters)
         data = first_examples(self, X, one.values)
         labels = data.labels if y is None else np.asarray(y)
-        trained = fit_members(data.values, data.schema, one.preset, settings, plan, self.members, labels=labels)
-        self.members_ = [type(one).of(fitted) for fitted in trained]
+        count = int(self.members)
+        trained = fit_members(data.values, data.schema, one.preset, settings, plan, count, labels=labels)
+        self.members_: list[Autoencoder] = [type(one).of(fitted) for fitted in trained]
+        take_names(self, data.schema)
+        for member in self.members_:
+            warn_of(member.findings_)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:

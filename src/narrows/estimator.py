@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
 from narrows import inference, persist
 from narrows.data.classes import class_name
 from narrows.errors import InputError, at_least
-from narrows.examples import first_examples, further_examples, take_names
+from narrows.examples import first_examples, further_examples, take_names, warn_of
 from narrows.fit import fit as train_on
 from narrows.online import Learner
 from narrows.options import parameters_of, plan_from, seed_of, settings_from
@@ -137,9 +135,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         data = first_examples(self, X, self.values)
         labels = data.labels if y is None else np.asarray(y)
         self._take(train_on(data.values, data.schema, self.preset, settings, plan, labels=labels))
-        for finding in self.findings_:
-            if finding.name == "not a number":
-                warnings.warn(str(finding), ConvergenceWarning, stacklevel=2)
+        warn_of(self.findings_)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -172,8 +168,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             learner = learner or Learner(self.fitted_, plan_from(parameters))
         finding = learner.learn(rows)
         self._take(learner.fitted, learner)
-        if finding is not None:
-            warnings.warn(str(finding), ConvergenceWarning, stacklevel=2)
+        warn_of([] if finding is None else [finding])
         return self
 
     def transform(self, X: Any) -> np.ndarray:

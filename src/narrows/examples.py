@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import validate_data
 
 from narrows.data.columns import is_frame
 from narrows.data.dataset import Dataset, from_array
 from narrows.data.schema import Schema
 from narrows.errors import InputError
+from narrows.values import Finding
 
 
 def first_examples(
@@ -76,6 +79,13 @@ def take_names(estimator: BaseEstimator, schema: Schema) -> None:
     estimator.__dict__.pop("feature_names_in_", None)
     if schema.names is not None:
         estimator.feature_names_in_ = np.asarray(schema.names, dtype=object)
+
+
+def warn_of(findings: Iterable[Finding]) -> None:
+    """Warn the caller of an estimator that a figure was no longer a number, where that was found."""
+    for finding in findings:
+        if finding.name == "not a number":
+            warnings.warn(str(finding), ConvergenceWarning, stacklevel=3)
 
 
 def _of_mixed_table(X: Any, schema: Schema) -> np.ndarray:

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from narrows.errors import InputError, SaidByAnother, unknown
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ASSUMED_THREADS = "1"  # what torchrun says to its workers where nobody chose a number
 SECONDS_TO_COME = 1800.0
+AT_WORK = timedelta(days=7)  # for which one may keep the others waiting, as when it reads all rows; who ends is noticed
 SHARED = ("train",)  # verbs that several workers share
 
 
@@ -87,7 +89,7 @@ def joined(device: str) -> Iterator[Workers]:
     with in_touch():
         store = unused(next(rendezvous("env://", rank, count))[0], rank, count)
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+        distributed.init_process_group(backend, timeout=AT_WORK, store=store, rank=rank, world_size=count)
     # Where a machine joined or left, only some workers are told that it is not the first time.
     yield dataclasses.replace(workers, again=any(workers.values(again)))
     distributed.destroy_process_group()

@@ -69,6 +69,7 @@ def fit_members(
     check_parts(recipe_of(schema, preset, settings, plan))
     if isinstance(values, Filed):
         raise _single("rows that stay in their file are", members)
+    values = np.ascontiguousarray(values)  # once for all members, whose tensors then share it
     plans = [dataclasses.replace(plan, seed=seed) for seed in member_seeds(plan.seed, members)]
     trainings = [begin(values, schema, preset, settings, one, noisy, labels) for one in plans]
     rate = None if plan.rate is None else float(plan.rate)

@@ -222,6 +222,12 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
+def check_preset(preset: str) -> None:
+    """Raise `InputError` if there is no such preset; the nearest one is given."""
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+
+
 def choose(preset: str, schema: Schema, settings: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
     """Make the recipe of a preset for such data, with single choices changed.
 
@@ -239,8 +245,7 @@ def choose(preset: str, schema: Schema, settings: Iterable[str] | Mapping[str, A
     InputError
         If a name is unknown (the nearest one is given), a value has the wrong type, or the parts refuse each other.
     """
-    if preset not in PRESETS:
-        raise unknown("preset", preset, PRESETS)
+    check_preset(preset)
     specs = {axis: _as_mapping(spec) for axis, spec in {**PLAIN, **PRESETS[preset].choices}.items()}
     pairs = settings.items() if isinstance(settings, Mapping) else [_split(setting) for setting in settings]
     # Kinds first, so that the order in which settings are given does not matter.

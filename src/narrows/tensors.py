@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+CELLS_AT_ONCE = 4_000_000
 
 
 def tensor_of(values: np.ndarray) -> Tensor:
@@ -54,6 +57,6 @@ class Rows(Protocol):
 def data_fingerprint(values: Rows) -> str:
     """SHA-256 of the rows, their type and their shape."""
     digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
-    for rows in values.split(10_000):
+    for rows in values.split(max(1, CELLS_AT_ONCE // math.prod(values.shape[1:]))):
         digest.update(rows.contiguous().view(-1).view(torch.uint8).cpu().numpy().data)
     return digest.hexdigest()

@@ -13,9 +13,10 @@ from PIL import Image
 from pyarrow import feather, parquet
 
 from narrows import load
-from narrows.data import filed, read, telling, unpacking
+from narrows.data import filed, first_pass, kinds, read, summaries
+from narrows.data.first_pass import is_large
 from narrows.data.request import Request
-from narrows.data.unpacking import Unpacked, is_large, unpack
+from narrows.data.unpacking import Unpacked, unpack
 from narrows.errors import InputError
 from narrows.fit import fit
 from narrows.plan import Plan
@@ -25,8 +26,7 @@ from narrows.plan import Plan
 def any_size(monkeypatch, tmp_path_factory):
     """As if all data were large and a part were of few cells, in a temporary folder of the test's own."""
     monkeypatch.setattr(filed, "SMALLEST_BYTES", 1)
-    monkeypatch.setattr(telling, "CELLS", 200)
-    monkeypatch.setattr(unpacking, "CELLS", 90)
+    monkeypatch.setattr(first_pass, "CELLS", 90)
     monkeypatch.setattr("narrows.data.parts.CELLS", 90)
     monkeypatch.setattr("narrows.data.parts.BLOCK", 16)
     folder = tmp_path_factory.mktemp("scratch")
@@ -40,9 +40,7 @@ def unpacked(data, **asked):
     kind = asked.pop("kind", None)
     found = unpack(str(data), Request(**asked), kind)
     again = Unpacked.from_json(found.to_json())
-    rows = again.opened()
-    found.forget()
-    assert not found.path.exists()
+    rows = again.filed()
     assert rows.notes == found.notes
     values = np.concatenate(list(rows.blocks(7)))
     places = np.unique(np.random.default_rng(0).integers(0, len(rows), 9))
@@ -61,10 +59,12 @@ def same(data, **asked):
 
 
 CELLS = {
+    "date": st.sampled_from(["2026-01-02", "2026-03-04T10:00:00", "never", "7"]),
     "float": st.one_of(st.floats(-100, 100, width=32), st.just(float("nan"))),
     "whole": st.integers(0, 3),
     "large": st.integers(2**24, 2**40),
-    "text": st.sampled_from(["tcp", "udp", "icmp", None]),
+    "text": st.sampled_from(["tcp", "udp", "icmp", "gre", None]),
+    "written": st.sampled_from(["1", "2.5", "-", "word", None]),
     "flag": st.booleans(),
     "gaps": st.one_of(st.none(), st.integers(-5, 5)),
 }
@@ -78,7 +78,7 @@ def test_a_table_is_what_it_is_read_whole(tmp_path, data, names, rows):
     for name in sorted(names):
         usual = data.draw(CELLS[name].filter(lambda cell: cell is not None and cell == cell), label=name)
         cells = [usual] * rows
-        for place in data.draw(st.sets(st.integers(0, rows - 1), max_size=4), label=f"rows of {name}"):
+        for place in data.draw(st.sets(st.integers(0, rows - 1), max_size=8), label=f"rows of {name}"):
             cells[place] = data.draw(CELLS[name], label=f"{name} there")
         columns[name] = cells
     columns["noise"] = np.random.default_rng(rows).normal(size=rows)
@@ -94,13 +94,74 @@ def test_columns_that_number_the_rows_are_left_out(tmp_path):
     assert unpacked(tmp_path / "x.feather", kinds={"id": "numeric"})[1].names == ("id", "x", "p")
 
 
-def test_rows_that_tell_are_few(tmp_path):
-    rows = telling.TellingRows()
+def many_texts():
+    """More texts than are categories, each ten times; numbers as text, and one word after all of them."""
+    return {
+        "user": [f"user {place % 300}" for place in range(3000)],
+        "code": [str(place) for place in range(2999)] + ["word"],
+        "when": [f"2026-01-{1 + place % 28:02d}" for place in range(2999)] + ["never"],
+        "session": [f"session {place}" for place in range(3000)],
+        "quarter": [f"{place // 4}x" for place in range(3000)],
+    }
+
+
+@pytest.mark.parametrize("counted", [2**15, 50])
+def test_texts_are_what_they_are_read_whole(tmp_path, monkeypatch, counted):
+    monkeypatch.setattr(summaries, "MOST_COUNTED", counted)
+    monkeypatch.setattr(kinds, "MOST_CATEGORIES", 40)
+    parquet.write_table(
+        pa.table({**many_texts(), "x": np.arange(3000) % 7}), tmp_path / "x.parquet", row_group_size=700
+    )
+    if counted > 3000:
+        same(tmp_path / "x.parquet")
+        return
+    _, schema, notes = unpacked(tmp_path / "x.parquet")  # the counts of rare texts are lost, not what the columns are
+    whole = read(tmp_path / "x.parquet")
+    assert [(column.name, column.kind) for column in schema.columns] == [
+        (column.name, column.kind) for column in whole.schema.columns
+    ]
+    assert notes == whole.notes
+
+
+@pytest.mark.parametrize("said", ["category", "count", "numeric", "ignore"])
+def test_a_kind_that_is_said_is_as_in_a_table_read_whole(tmp_path, said):
+    codes = np.random.default_rng(0).zipf(1.5, 900) % 80
+    parquet.write_table(pa.table({"c": codes, "x": np.linspace(0, 1, 900)}), tmp_path / "x.parquet")
+    same(tmp_path / "x.parquet", kinds={"c": said})
+
+
+def test_an_index_that_is_asked_for_is_learnt_and_any_other_is_not(tmp_path):
+    frame = pytest.importorskip("pandas").DataFrame({"x": np.arange(60.0) ** 2, "g": np.arange(60) % 5}).set_index("g")
+    frame.to_parquet(tmp_path / "x.parquet")
+    same(tmp_path / "x.parquet")
+    same(tmp_path / "x.parquet", kinds={"g": "numeric"})
+
+
+def test_numbers_number_rows_only_if_each_comes_once(tmp_path):
     random = np.random.default_rng(0)
-    for _ in range(200):
-        rows.see(pa.table({"a": random.normal(size=100), "b": random.integers(0, 9, 100).astype(str)}))
-    assert rows.rows == 20_000
-    assert 100 <= rows.table().num_rows <= 200 + 100  # spread, and each new end of a column
+    columns = {"once": random.permutation(400) - 50, "twice": np.r_[0, 0, 2:399, 399][:400], "p": ["a", "b"] * 200}
+    parquet.write_table(pa.table(columns), tmp_path / "x.parquet", row_group_size=90)
+    same(tmp_path / "x.parquet")
+    assert unpacked(tmp_path / "x.parquet")[1].names == ("twice", "p")
+
+
+def test_columns_of_one_name_and_of_no_kind_are_refused_as_in_a_table_read_whole(tmp_path):
+    twice = pa.Table.from_arrays([pa.array([1.0, 2.0]), pa.array([3.0, 4.0])], names=["a", "a"])
+    parquet.write_table(twice, tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="has two columns named 'a'"):
+        unpack(str(tmp_path / "x.parquet"), Request())
+    parquet.write_table(pa.table({"a": [[1], [2, 3]], "b": [1.0, 2.0]}), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="column 'a' has"):
+        unpack(str(tmp_path / "x.parquet"), Request())
+    same(tmp_path / "x.parquet", ignore=("a",))
+
+
+def test_no_rows_are_refused(tmp_path):
+    for write in (parquet.write_table, feather.write_feather):
+        write(pa.table({"a": pa.array([], pa.float32())}), tmp_path / "x.parquet")
+        path = (tmp_path / "x.parquet").rename(tmp_path / ("x.parquet" if write is parquet.write_table else "x.arrow"))
+        with pytest.raises(InputError, match="no rows"):
+            unpack(str(path), Request())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, bool, np.int32, np.float64, ">f4"])
@@ -165,6 +226,60 @@ def test_a_damaged_shard_is_named_and_left_out_only_if_asked(tmp_path, any_size)
     assert not list(any_size.iterdir())
 
 
+def test_a_first_shard_that_breaks_tells_nothing_and_one_of_no_rows_must_fit(tmp_path):
+    (tmp_path / "shards").mkdir()
+    random = np.random.default_rng(0)
+    for place in (1, 2):
+        parquet.write_table(
+            pa.table({"a": random.normal(size=90), "b": [None] * 90}), tmp_path / f"shards/{place}.parquet"
+        )
+    parquet.write_table(
+        pa.table({"a": random.normal(size=90), "b": ["x", "y", "z"] * 30}), tmp_path / "shards/3.parquet"
+    )
+    same(tmp_path / "shards")
+    other = tmp_path / "shards" / "0.parquet"
+    parquet.write_table(pa.table({"z": random.normal(size=400)}), other, row_group_size=50)
+    content = bytearray(other.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 2000] = bytes(2000)
+    other.write_bytes(content)
+    assert len(unpacked(tmp_path / "shards", skip=True)[0]) == 270
+    parquet.write_table(pa.table({"z": pa.array([], pa.float32())}), other)
+    with pytest.raises(InputError, match="other columns than the shards before it"):
+        unpack(str(tmp_path / "shards"), Request())
+
+
+def test_a_cell_that_is_no_number_is_no_reason_to_leave_a_shard_out(tmp_path):
+    (tmp_path / "shards").mkdir()
+    for place in range(3):
+        np.save(tmp_path / f"shards/{place}.npy", np.full((9, 2), np.nan if place == 1 else place, ">f4"))
+    with pytest.raises(InputError, match="holds NaN or infinite values in 18 cells, the first in row 9"):
+        unpack(str(tmp_path / "shards"), Request(skip=True))
+
+
+def test_what_cannot_be_trained_is_said_before_the_rows_are_written(tmp_path, monkeypatch):
+    parquet.write_table(pa.table({"a": np.arange(50) / 7, "b": np.arange(50) % 3}), tmp_path / "x.parquet")
+    monkeypatch.setattr("narrows.data.unpacking.parts", None)
+
+    def refusing(schema):
+        assert schema.names == ("a", "b")
+        raise InputError("no such setting")
+
+    with pytest.raises(InputError, match="no such setting"):
+        unpack(str(tmp_path / "x.parquet"), Request(), None, refusing)
+
+
+def test_a_full_disk_is_said_in_a_line(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.arange(600, dtype=np.int32).reshape(100, 6))
+
+    class Full:
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    with pytest.raises(InputError, match=r"cannot be written .*No space left on device.*; make room"):
+        unpack(str(tmp_path / "x.npy"), Request())
+
+
 def test_nothing_is_left_where_there_is_no_room_or_a_row_is_bad(tmp_path, monkeypatch, any_size):
     np.save(tmp_path / "x.npy", np.zeros((100, 4, 3), np.int32) + np.arange(100)[:, None, None])
     with monkeypatch.context() as context:
@@ -190,6 +305,11 @@ def test_small_data_and_named_ones_are_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(filed, "SMALLEST_BYTES", 3001)
     assert not is_large(str(folder), Request())
     assert is_large(str(folder), Request(tile=4))
+    feather.write_feather(pa.table({"a": np.zeros(1000)}), tmp_path / "x.feather", compression="lz4")
+    parquet.write_table(pa.table({"a": ["long " * 100] * 10}), tmp_path / "x.parquet")
+    assert (tmp_path / "x.feather").stat().st_size < 3000
+    assert is_large(str(tmp_path / "x.feather"), Request())
+    assert is_large(str(tmp_path / "x.parquet"), Request())
 
 
 def test_the_command_line(here, done, refused, any_size):
@@ -201,7 +321,7 @@ def test_the_command_line(here, done, refused, any_size):
     few = ["--epochs", "2", "--set", "network.width=4"]
     told = done("train", "x.parquet", "-o", "m.safetensors", "--label", "kind", *few)
     assert "blocks of them are read" in told
-    assert f"into a temporary file in {any_size}" in told
+    assert "into a temporary file of 0.0 GiB" in told
     assert "column 'late' holds one value and gaps" in told
     assert load(here / "m.safetensors").schema.names == ("bytes", "proto")
     images(here / "images", (14, 14))
@@ -227,9 +347,7 @@ def test_a_training_goes_on_in_the_middle_of_a_file_that_is_written_anew(tmp_pat
 
     def trained(plan, watch=iter):
         found = unpack(str(tmp_path / "x.parquet"), Request())
-        rows = found.opened()
-        found.forget()
-        return fit(rows, found.schema, "variational", ["network.width=4", "latent.size=2"], plan, watch)
+        return fit(found.filed(), found.schema, "variational", ["network.width=4", "latent.size=2"], plan, watch)
 
     def until_killed(progress):
         for now in progress:

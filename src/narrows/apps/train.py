@@ -195,10 +195,13 @@ def _check_stream(contaminated: bool, noisy: str | None, members: int | None) ->
 
 
 def _check_preset(preset: str, detects: bool, contaminated: bool, noisy: str | None, members: int | None) -> None:
-    """Refuse options that mean nothing to a detector, or to any preset but a detector."""
+    """Refuse options that mean nothing to a detector, or to any preset but a detector, and what is no preset."""
+    from narrows.presets import check_preset
+
     if not detects and contaminated:
         raise InputError(f"--contaminated is for detectors, and {preset} is none; leave it out, or --preset detector")
     if not detects:
+        check_preset(preset)  # before all data are read
         return
     refuse_workers(f"preset {preset}")
     if noisy is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from narrows.workers import Workers
 
 READ_IN_BLOCKS = "the rows are too many to hold: blocks of them are read when they are trained on"
-WRITTEN = "they were written one after the other into a temporary file in {folder}, of {gib:.1f} GiB"
+WRITTEN = "they were written one after the other into a temporary file of {:.1f} GiB"
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,13 @@ class Asked:
 
     def on_disk(self, workers: Workers) -> Examples | Unpacked | None:
         """Rows in their own files, or unpacked by the first worker of each machine; None for its others."""
+        from narrows.data.unpacking import can_share
+
         filed = self.reading.filed(self.data, self.values)
         if filed is not None:
             # To find the ends of their range, all rows are read: once for all workers.
             return Examples(filed, filed.schema() if workers.first else None, (READ_IN_BLOCKS, *filed.notes))
-        if workers.local_rank:
+        if workers.local_rank and can_share():
             return None
         with waiting(f"writing the rows of {self.data} one after the other, as they are too many to hold"):
             return self.reading.unpacked(self.data, self.values, self._wants_labels)
@@ -84,12 +86,7 @@ def shared(found: Examples | Unpacked | None, workers: Workers) -> Examples:
 
     records = workers.values(found and found.to_json())
     unpacked = found or Unpacked.from_json(records[workers.rank - workers.local_rank])
-    try:
-        rows, labels = unpacked.opened(), unpacked.read_labels()
-        workers.values(None)  # all have opened it
-    finally:
-        if found is not None:
-            found.forget()
-    where = WRITTEN.format(folder=unpacked.path.parent, gib=rows.size / 2**30)
-    notes = (f"{READ_IN_BLOCKS}; {where}", *unpacked.notes)
+    rows, labels = unpacked.filed(), unpacked.read_labels()
+    workers.values(None)  # all have opened it
+    notes = (f"{READ_IN_BLOCKS}; {WRITTEN.format(rows.size / 2**30)}", *unpacked.notes)
     return Examples(rows, unpacked.schema if workers.first else None, notes, labels=labels)

@@ -182,7 +182,8 @@ class Texts(Cells):
         return len(self.texts)
 
     @cached_property
-    def _counts(self) -> np.ndarray:
+    def counts(self) -> np.ndarray:
+        """How many cells hold each of the texts."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
 
     @cached_property
@@ -195,7 +196,7 @@ class Texts(Cells):
     @cached_property
     def tell_rows_apart(self) -> bool:
         """Whether more than half of them occur once, so to speak: there are more texts than half the rows."""
-        rows = int(self._counts.sum())
+        rows = int(self.counts.sum())
         return rows > FEW_ROWS and 2 * len(self.texts) > rows
 
     def commonest(self, most: int) -> tuple[str, ...]:
@@ -203,7 +204,7 @@ class Texts(Cells):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        table = pa.table({"text": self.texts, "count": self._counts})
+        table = pa.table({"text": self.texts, "count": self.counts})
         order = [("count", "descending"), ("text", "ascending")]
         return tuple(self.texts.take(pc.select_k_unstable(table, most, order)).to_pylist())
 
@@ -236,10 +237,15 @@ class Texts(Cells):
         numbers = not self.declared and self._written.any() and (self._written | self._absent).all()
         return Numbers(self.numbers()) if numbers else self
 
+    @property
+    def strange(self) -> np.ndarray:
+        """Whether each text is neither a number nor stands for a missing one."""
+        return np.asarray(~(self._written | self._absent))
+
     def odd_one(self) -> int | None:
         """Return the row of the first text that is no number where at least nine cells of ten are."""
-        odd = ~(self._written | self._absent)
-        strange, cells = int(self._counts[odd].sum()), int(self._counts.sum())
+        odd = self.strange
+        strange, cells = int(self.counts[odd].sum()), int(self.counts.sum())
         if self.declared or not 0 < 10 * strange <= cells:
             return None
         return int(np.argmax(np.append(odd, False)[self.codes]))

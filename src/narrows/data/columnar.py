@@ -14,6 +14,9 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_ROWS, MOST_BYTES = 2**16, 2**27  # that are decoded at once, and held
+SAMPLED_ROWS = 1000  # that tell how many bytes one takes
+
 
 def read_parquet(path: Path) -> pa.Table:
     """Read a Parquet file.
@@ -28,18 +31,33 @@ def read_parquet(path: Path) -> pa.Table:
 
 
 def parquet_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
-    """Read a Parquet file some rows at once, holding one row group and what was asked for; raises as `read_parquet`."""
+    """Read a Parquet file some rows at once, holding one row group and what was asked for; raises as `read_parquet`.
+
+    A file of no rows gives one table of none. Of rows so wide that they take more than 128 MiB, fewer come at once.
+    """
     with _parquet(path) as file:
+        if not file.metadata.num_rows:
+            yield file.schema_arrow.empty_table()
         # Of all row groups at once, Arrow would hold as many as it has come to.
         groups = range(file.num_row_groups)
-        batches = (batch for group in groups for batch in file.iter_batches(rows, row_groups=[group]))
+        size = min(rows, MOST_ROWS)
+        batches = (batch for group in groups for batch in file.iter_batches(size, row_groups=[group]))
         yield from _regrouped(batches, rows)
 
 
-def parquet_weight(path: Path) -> int:
-    """How many bytes a Parquet file takes in memory, of 8 for each cell; raises as `read_parquet`."""
+def parquet_weight(path: Path, _: int) -> int:
+    """How many bytes a Parquet file takes in memory: 8 for each cell, or as many as those of its first rows.
+
+    Raises
+    ------
+    InputError
+        As `read_parquet`.
+    """
     with _parquet(path) as file:
-        return int(file.metadata.num_rows * file.metadata.num_columns * 8)
+        rows, columns = file.metadata.num_rows, file.metadata.num_columns
+        first = next(file.iter_batches(SAMPLED_ROWS), None) if rows else None
+        of_a_row = first.nbytes / first.num_rows if first is not None and first.num_rows else 0
+        return max(rows * columns * 8, int(rows * of_a_row))
 
 
 @contextmanager
@@ -81,11 +99,34 @@ def arrow_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     with _arrow(path) as (is_file, reader):
-        batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
-        for batch in batches:
-            batch.validate(full=True)
+        empty = True
+        for batch in map(_validated, _batches(is_file, reader)):
             for first in range(0, batch.num_rows, rows):
+                empty = False
                 yield pa.Table.from_batches([batch.slice(first, rows)])
+        if empty:
+            yield reader.schema.empty_table()
+
+
+def arrow_weight(path: Path, enough: int) -> int:
+    """How many bytes an Arrow file takes in memory, as far as ``enough``: its batches may be compressed.
+
+    Raises
+    ------
+    InputError
+        As `read_arrow`.
+    """
+    total = 0
+    with _arrow(path) as (is_file, reader):
+        for batch in _batches(is_file, reader):
+            total += batch.nbytes
+            if total >= enough:
+                break
+    return total
+
+
+def _batches(is_file: bool, reader: Any) -> Iterable[pa.RecordBatch]:
+    return map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
 
 
 def stream_blocks(stream: IO[bytes], name: str, rows_for: Callable[[int], int]) -> Iterator[pa.Table]:
@@ -106,13 +147,16 @@ def stream_blocks(stream: IO[bytes], name: str, rows_for: Callable[[int], int]) 
 
 
 def _regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
-    """The rows of batches in tables of so many, the last one aside."""
+    """The rows of batches in tables of so many, the last one aside, and fewer where they take too many bytes."""
     import pyarrow as pa
 
     held, count = list[pa.RecordBatch](), 0
     for batch in batches:
         held.append(batch)
         count += batch.num_rows
+        if count < rows and sum(one.nbytes for one in held) > MOST_BYTES:
+            yield pa.Table.from_batches(held)
+            held, count = [], 0
         while count >= rows:
             table = pa.Table.from_batches(held)
             held, count = table.slice(rows).to_batches(), count - rows

@@ -127,25 +127,48 @@ def raw_columns(
     InputError
         If a name is unknown or occurs twice, or a column does not hold what it should.
     """
-    present = list(table.column_names)
-    refuse_repeated(present, what)
-    said, dropped = checked_kinds(kinds or {}, what)
-    taken = {*ignore, *dropped, *((label,) if label is not None else ())}
-    _refuse_unknown((*ignore, *((label,) if label is not None else ()), *(kinds or {})), present, what)
-    for name in taken & said.keys():
-        raise InputError(f"the column {short(name)} of {what} was given a kind and is kept from the model; choose one")
-    taken |= _index_columns(table) - said.keys()
-    names = tuple(name for name in present if name not in taken)
+    names, said = learnt_names(table.schema, what, label, ignore, kinds or {}, schema)
     if schema is not None and schema.names is not None:
         names = matched(names, schema.names, what, positional)
     if not names:
-        raise InputError(f"{what} has no column left to learn from; its columns are {listed(present)}: ignore fewer")
+        raise no_column_left(table.column_names, what)
     if not table.num_rows:
         raise InputError(f"{what} has names and no rows; give at least one example, one row each")
     labels = None if label is None else _labels(table.column(label))
     table = table.select(names)
     found = _as_found(table, said, what, keep_constants) if schema is None else _as_trained(table, schema, what)
     return dataclasses.replace(found, labels=labels)
+
+
+def learnt_names(
+    found: pa.Schema,
+    what: str,
+    label: str | None,
+    ignore: Sequence[str],
+    kinds: Mapping[str, str],
+    schema: Schema | None = None,
+) -> tuple[tuple[str, ...], dict[str, ColumnKind]]:
+    """Names of the columns that are not kept from the model, in their order, and the kinds that were said of some.
+
+    Raises
+    ------
+    InputError
+        As `raw_columns`, for what names alone tell.
+    """
+    present = list(found.names)
+    refuse_repeated(present, what)
+    said, dropped = checked_kinds(kinds, what)
+    taken = {*ignore, *dropped, *((label,) if label is not None else ())}
+    _refuse_unknown((*ignore, *((label,) if label is not None else ()), *kinds), present, what)
+    for name in taken & said.keys():
+        raise InputError(f"the column {short(name)} of {what} was given a kind and is kept from the model; choose one")
+    taken |= _index_columns(found) - said.keys() - set((schema and schema.names) or ())
+    return tuple(name for name in present if name not in taken), said
+
+
+def no_column_left(present: Sequence[str], what: str) -> InputError:
+    """Make the error for a table of nothing but labels and ignored columns."""
+    return InputError(f"{what} has no column left to learn from; its columns are {listed(present)}: ignore fewer")
 
 
 def _as_found(table: pa.Table, said: Mapping[str, ColumnKind], what: str, keep_constants: bool) -> Raw:
@@ -175,9 +198,9 @@ def refuse_repeated(names: Sequence[str], what: str) -> None:
         seen.add(name)
 
 
-def _index_columns(table: pa.Table) -> set[str]:
+def _index_columns(found: pa.Schema) -> set[str]:
     """A pandas index travels as a column, yet it names the rows and is no measurement."""
-    record = table.schema.pandas_metadata or {}
+    record = found.pandas_metadata or {}
     return {name for name in record.get("index_columns", ()) if isinstance(name, str)}
 
 
@@ -235,6 +258,32 @@ def _mixed(table: pa.Table, said: Mapping[str, ColumnKind], what: str, keep_cons
     """A table whose columns have kinds of their own: those said, else those that the cells suggest."""
     found = {name: _cells(table.column(name), name, what) for name in table.column_names}
     found = {name: cells if name in said else cells.settled() for name, cells in found.items()}
+    columns, notes = columns_of(found, said, what, keep_constants)
+    values = [encoded(column, found[column.name], what) for column in columns]
+    return Raw(float_matrix(values), tuple(column.name for column in columns), columns=columns, notes=notes)
+
+
+def columns_of(
+    found: Mapping[str, Cells], said: Mapping[str, ColumnKind], what: str, keep_constants: bool
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """What columns hold that a mixed table is learnt from, and what became of the others.
+
+    Parameters
+    ----------
+    found : mapping of str to Cells
+        The cells of each column, or a summary of them; settled where nothing was said.
+    said : mapping of str to str
+        The kinds of columns that were said.
+    what : str
+        How a message calls the table.
+    keep_constants : bool
+        See `raw_columns`.
+
+    Raises
+    ------
+    InputError
+        If no column is left, or one is not of the kind that was said.
+    """
     reasons = {name: reason_to_leave_out(cells) for name, cells in found.items() if name not in said}
     left = {name: reason for name, reason in reasons.items() if reason is not None}
     watched = {name: left.pop(name) for name in list(left) if keep_constants and left[name] in CONSTANTS}
@@ -245,7 +294,6 @@ def _mixed(table: pa.Table, said: Mapping[str, ColumnKind], what: str, keep_cons
         raise InputError(f"{what} has no column left to learn from: {'; '.join(notes)}; give a kind to one of them")
     kept = {name: cells for name, cells in found.items() if name not in left}
     columns = tuple(column_of(name, said.get(name, suggested(cells)), cells, what) for name, cells in kept.items())
-    values = [encoded(column, cells, what) for column, cells in zip(columns, kept.values(), strict=True)]
     odd = {name: cells.odd_one() for name, cells in found.items() if name not in said}
     notes += tuple(
         f"column {short(name)} holds {short(found[name].at(row))} in row {row} where nearly all cells are numbers, and "
@@ -253,7 +301,7 @@ def _mixed(table: pa.Table, said: Mapping[str, ColumnKind], what: str, keep_cons
         for name, row in odd.items()
         if row is not None
     )
-    return Raw(float_matrix(values), tuple(kept), columns=columns, notes=notes)
+    return columns, notes
 
 
 def _as_trained(table: pa.Table, schema: Schema, what: str) -> Raw:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,8 +21,8 @@ from narrows.workers import Workers
 
 HELD_OUT_CELLS = 10_000_000  # of rows that stay in their file, no more are held in memory
 ORDERED_ROWS = 10_000_000  # the places of more rows are never all in memory
-ROWS_AT_ONCE = 500
-COMPARED_ROWS = 1000
+CELLS_AT_ONCE = 500_000
+COMPARED_ROWS, COMPARED_CELLS = 1000, 4_000_000  # at each end
 
 
 def divided(
@@ -61,12 +63,13 @@ def divided(
 
 
 def fingerprint_of_ends(values: np.ndarray | Filed) -> str:
-    """SHA-256 of the first and the last thousand rows, by which workers know that they read the same data."""
-    last = max(0, len(values) - COMPARED_ROWS)
+    """SHA-256 of the first and the last rows, a thousand at most, by which workers know that they read the same."""
+    compared = _at_once(values, COMPARED_CELLS, COMPARED_ROWS)
+    last = max(0, len(values) - compared)
     if isinstance(values, Filed):
-        ends = [values.read(0, COMPARED_ROWS), values.read(last, len(values))]
+        ends = [values.read(0, compared), values.read(last, len(values))]
     else:
-        ends = [values[:COMPARED_ROWS], values[last:]]
+        ends = [values[:compared], values[last:]]
     return data_fingerprint(tensor_of(np.concatenate(ends)))
 
 
@@ -76,21 +79,35 @@ def check_rows(values: np.ndarray | Filed) -> None:
         raise InputError(
             f"the data hold {len(values)} row{'s' * (len(values) != 1)} (1 sample); training needs at least 2"
         )
+    rows = _at_once(values, CELLS_AT_ONCE, len(values))
     if isinstance(values, Filed):
-        chunks, first = values.blocks(ROWS_AT_ONCE), values.read(0, 1)
+        chunks, first = values.blocks(rows), values.read(0, 1)
     else:
-        chunks = (values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE))
+        chunks = (values[start : start + rows] for start in range(0, len(values), rows))
         first = values[:1]
     if first.size and all((chunk == first).all() for chunk in chunks):
         raise InputError("every row of the data is the same, so there is nothing to learn; give rows that differ")
+
+
+def _at_once(values: np.ndarray | Filed, cells: int, most: int) -> int:
+    """How many rows have at most so many cells, one at least."""
+    return max(1, min(most, cells // max(1, math.prod(values.shape[1:]))))
 
 
 def _held_out_places(rows: int, plan: Plan, most: int) -> Tensor:
     """Places of held-out rows, at most so many, chosen by the seed, in rising order; of few rows there are none."""
     count = min(int(rows * plan.validation), most)
     if rows > ORDERED_ROWS:
-        return torch.from_numpy(np.sort(np.random.default_rng(plan.seed).choice(rows, count, replace=False)))
+        return torch.from_numpy(_drawn(rows, count, plan.seed))
     return torch.randperm(rows, generator=torch.Generator().manual_seed(plan.seed))[:count].sort().values
+
+
+def _drawn(rows: int, count: int, seed: int) -> np.ndarray:
+    """So many different places (count,) in rising order, in memory that does not grow with ``rows``."""
+    random, places = np.random.default_rng(seed), np.empty(0, np.int64)
+    while len(places) < count:
+        places = np.union1d(places, random.integers(rows, size=count - len(places)))
+    return places
 
 
 def _batch_rows(plan: Plan, rows: int) -> int:

@@ -6,16 +6,17 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
 from narrows.data.matrices import finite
-from narrows.data.schema import Schema, shape_and_layout
+from narrows.data.schema import Schema, infer_schema, shape_and_layout
+from narrows.data.summaries import Ends, examples_of
 from narrows.data.wording import short
 from narrows.errors import InputError
 
@@ -38,21 +39,29 @@ class Piece:
     rows : int
         How many there are.
     file : binary file, optional
-        The same, open, where its name is gone.
+        The same, open, where it has no name.
     """
 
     path: Path
     offset: int
     rows: int
-    file: BinaryIO | None = None
+    file: IO[bytes] | None = None
 
     def bytes_from(self, start: int, count: int) -> bytes:
         """So many bytes, ``start`` after the beginning of the rows; fewer where the file ends. Threads may at once."""
         if self.file is not None:
-            return os.pread(self.file.fileno(), count, self.offset + start)
+            return _read_at(self.file.fileno(), count, self.offset + start)
         with self.path.open("rb") as file:
             file.seek(self.offset + start)
             return file.read(count)
+
+
+def _read_at(file: int, count: int, offset: int) -> bytes:
+    """So many bytes from there on; the system may give fewer at once."""
+    parts = [os.pread(file, count, offset)]
+    while parts[-1] and sum(map(len, parts)) < count:
+        parts.append(os.pread(file, count - sum(map(len, parts)), offset + sum(map(len, parts))))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ class Filed:
         return found
 
     def schema(self) -> Schema:
-        """What is known of the cells; else look at all of them: levels from 0 to 255 in bytes, else real values.
+        """What is known of the examples; else look at all cells, and say what they are, as of an array in memory.
 
         Raises
         ------
@@ -170,11 +179,10 @@ class Filed:
         """
         if self.known is not None:
             return self.known
-        if self.kind == "levels":
-            return replace(self.seen_as, high=255.0, step=1.0)
-        ends = [(float(block.min()), float(block.max())) for block in self.blocks(self.block_rows)]
-        lows, highs = zip(*ends, strict=True)
-        return replace(self.seen_as, low=min(lows), high=max(highs))
+        ends = Ends()
+        for block in self.blocks(self.block_rows):
+            ends.see(block)
+        return infer_schema(examples_of(ends, np.empty((0, *self.example), self.given)))
 
     @cached_property
     def _row_bytes(self) -> int:

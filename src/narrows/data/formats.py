@@ -34,7 +34,7 @@ class Format:
     verbatim: Callable[[Path, Request], Verbatim] | None = None
     table: Callable[[Path, Request], pa.Table] | None = None
     blocks: Callable[[Path, int], Iterator[pa.Table]] | None = None
-    weight: Callable[[Path], int] | None = None  # bytes that such a table takes in memory, about
+    weight: Callable[[Path, int], int] | None = None  # bytes that it takes in memory, about, as far as so many
 
     @property
     def shard(self) -> bool:
@@ -131,6 +131,6 @@ FORMATS = (
         verbatim=_whole(columnar.read_arrow),
         table=lambda path, _: columnar.read_arrow(path),
         blocks=columnar.arrow_blocks,
-        weight=lambda path: path.stat().st_size,
+        weight=columnar.arrow_weight,
     ),
 )

@@ -94,6 +94,11 @@ class Pictures:
             for entry in entries:
                 yield entry.name, _decoded(entry)
 
+    def spread(self, count: int) -> list[np.ndarray]:
+        """Some of the images, at most so many, from all over."""
+        with self.listing(self.path) as entries:
+            return [_decoded(entry) for entry in entries[:: -(-len(entries) // count)]]
+
     def alike(self) -> Iterator[np.ndarray]:
         """Decode all images, from the first; raises as `stacked`, when it comes to one that is damaged or differs."""
         with self.listing(self.path) as entries:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from narrows.data.columns import refuse_repeated
 from narrows.data.images import is_image
 from narrows.data.wording import brief, listed, short
 from narrows.errors import InputError
@@ -74,45 +75,42 @@ def good(paths: Iterable[Path], read: Callable[[Path], T], *, skip: bool) -> tup
     return found, tuple(notes)
 
 
-def fitting_tables() -> Callable[[pa.Table, Path], pa.Table]:
-    """Make a check of tables one by one: the columns of the first, in any order, of types that have a common one.
+class FittingTables:
+    """A check of tables one by one: the columns of the first, in any order, of types that have a common one."""
 
-    It gives each table in the first one's order, or raises `InputError`.
-    """
-    import pyarrow as pa
+    def __init__(self) -> None:
+        self._common: pa.Schema | None = None
 
-    common: list[pa.Schema] = []
+    def __call__(self, table: pa.Table, path: Path) -> pa.Table:
+        """Return the table in the first one's order, or raise `InputError`."""
+        import pyarrow as pa
 
-    def check(table: pa.Table, path: Path) -> pa.Table:
-        if not common:
-            common.append(table.schema)
-        names = common[0].names
-        other = sorted(set(names) ^ set(table.column_names))
-        if other or len(names) != table.num_columns:
+        refuse_repeated(table.column_names, short(str(path)))
+        common = self._common or table.schema
+        other = sorted(set(common.names) ^ set(table.column_names))
+        if other:
             raise _unfit(path, f"other columns than the shards before it ({listed(other)})")
-        table = table.select(names)
+        table = table.select(common.names)
         try:
-            common[0] = pa.unify_schemas([common[0], table.schema], promote_options="permissive")
+            self._common = pa.unify_schemas([common, table.schema], promote_options="permissive")
         except pa.ArrowException as error:
             raise _unfit(path, f"other types than the shards before it ({brief(error)})") from error
         return table
 
-    return check
 
+class FittingArrays:
+    """The same of arrays: rows of the shape and the kind of the first's."""
 
-def fitting_arrays() -> Callable[[np.ndarray, Path], np.ndarray]:
-    """Make the same of arrays: rows of the shape and the kind of the first's."""
-    first: list[tuple[tuple[int, ...], str]] = []
+    def __init__(self) -> None:
+        self._first: tuple[tuple[int, ...], str] | None = None
 
-    def check(array: np.ndarray, path: Path) -> np.ndarray:
+    def __call__(self, array: np.ndarray, path: Path) -> np.ndarray:
+        """Return the array, or raise `InputError`."""
         described = (array.shape[1:], array.dtype.kind)
-        first.append(described)
-        if array.ndim < 2 or described != first[0]:
-            first.pop()
+        if array.ndim < 2 or described != (self._first or described):
             raise _unfit(path, f"the shape {array.shape} and the type {array.dtype}, unlike the shards before it")
+        self._first = described
         return array
-
-    return check
 
 
 def _unfit(path: Path, what: str) -> InputError:

@@ -46,7 +46,7 @@ class Located:
     blocks : callable or None
         Gives tables of so many rows at most, where a table can be read in parts.
     weight : callable or None
-        Gives how many bytes such a table takes in memory, about.
+        Gives how many bytes such a table takes in memory, about, as far as so many.
     shards : tuple of Path
         The files of a folder of shards.
     """
@@ -56,7 +56,7 @@ class Located:
     schema: Schema | None = None
     verbatim: Callable[[], Verbatim] | None = None
     blocks: Callable[[int], Iterator[pa.Table]] | None = None
-    weight: Callable[[], int] | None = None
+    weight: Callable[[int], int] | None = None
     shards: tuple[Path, ...] = ()
 
 
@@ -144,10 +144,10 @@ def _of_folder(folder: Path) -> tuple[Format, tuple[Path, ...]]:
 def _read_shards(form: Format, files: list[Path], folder: Path, request: Request) -> Raw:
     """Rows of all shards as if they stood in one file."""
     if form.table is None:
-        array = shards.fitting_arrays()
+        array = shards.FittingArrays()
         arrays_found, notes = shards.good(files, lambda path: array(arrays.read_npy(path), path), skip=request.skip)
         return Raw(np.concatenate(arrays_found), notes=notes)
-    table, read = shards.fitting_tables(), form.table
+    table, read = shards.FittingTables(), form.table
     found, notes = shards.good(files, lambda path: table(read(path, request), path), skip=request.skip)
     raw = in_columns(shards.one_table(found), request, short(str(folder)))
     return dataclasses.replace(raw, notes=(*notes, *raw.notes))
