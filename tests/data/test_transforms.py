@@ -189,3 +189,14 @@ class TestEdges:
         copy.update(values + 1)
         transform.update(values + 1)
         assert torch.equal(copy(values).seen, transform(values).seen)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 9, 7)])
+def test_what_is_seen_in_training_is_what_is_seen_later_to_the_last_bit(shape):
+    values = np.random.default_rng(0).integers(0, 256, (50, *shape)).astype(np.uint8)
+    transform = Transform(Schema(shape, 0.0, 255.0, 1.0), grid=True)
+    rows = torch.from_numpy(values)
+    transform.fit(rows)
+    assert torch.equal(transform.train()(rows).seen, transform.eval()(rows).seen)
+    half = rows[..., : shape[2] // 2]  # of another size, as denoisers meet them
+    assert torch.equal(transform.train()(half).seen, transform.eval()(rows).seen[..., : shape[2] // 2])

@@ -49,6 +49,8 @@ class Transform(nn.Module):
     scale: Tensor
     gain: Tensor
     offset: Tensor
+    gains: Tensor
+    offsets: Tensor
     unit: Tensor
     low: Tensor
     high: Tensor
@@ -68,6 +70,9 @@ class Transform(nn.Module):
         # What standardising multiplies by and adds, kept beside shift and scale for speed.
         self.register_buffer("gain", torch.ones(self.stat_shape), persistent=False)
         self.register_buffer("offset", torch.zeros(self.stat_shape), persistent=False)
+        # The same for each cell of a whole example: four times as fast as one number that is met by each.
+        self.register_buffer("gains", torch.ones(schema.shape), persistent=False)
+        self.register_buffer("offsets", torch.zeros(schema.shape), persistent=False)
         # One unit of the raw data, its lowest value and its highest, in what is seen.
         for name in ("unit", "low", "high"):
             self.register_buffer(name, torch.zeros(self.stat_shape), persistent=False)
@@ -114,7 +119,9 @@ class Transform(nn.Module):
         if self.grid:
             x = self._on_grid(raw, noise)
             # One pass over the values; indices on a grid are small enough for the products to be exact enough.
-            return Batch(x, torch.addcmul(self.offset, x, self.gain), scale=Scale(self.unit, self.low, self.high))
+            usual = self.training and x.shape[1:] == self.gains.shape
+            offset, gain = (self.offsets, self.gains) if usual else (self.offset, self.gain)
+            return Batch(x, torch.addcmul(offset, x, gain), scale=Scale(self.unit, self.low, self.high))
         value = raw.to(self.scale.dtype) if self._as_given else self._on_grid(raw, noise)
         x = (value - self.shift) / self.scale
         return Batch(x, x, scale=Scale(self.unit, self.low, self.high))
@@ -192,6 +199,8 @@ def _prepare(transform: Transform, loaded: object = None) -> None:
     """Bring what follows from shift and scale up to them; the second argument is what torch tells after loading."""
     transform.gain = 1 / transform.scale
     transform.offset = -transform.shift / transform.scale
+    transform.gains = transform.gain.expand(transform.schema.shape).contiguous()
+    transform.offsets = transform.offset.expand(transform.schema.shape).contiguous()
     schema, as_given = transform.schema, transform._as_given
     span = schema.high - schema.low
     transform.unit = transform.gain / (1.0 if as_given else schema.step if transform.binarize == "none" else span)
