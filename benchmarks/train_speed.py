@@ -32,7 +32,7 @@ from narrows.allocation import keep_freed_memory
 from narrows.train import precision_for
 from record import record
 
-ROUNDS = {"mlp": 40, "conv": 10}
+ROUNDS = {"mlp": 120, "conv": 30}  # minutes of it: how fast this machine is comes and goes
 RECORDS = {"mlp": "train_speed", "conv": "train_speed_conv"}
 TRIED = {
     "mlp": (
