@@ -256,6 +256,13 @@ CLAIMS = (
     Claim("report", "the report of the demo's model, opened without a network", _opened),
     Claim("web", "exported graphs in a browser beside Python: largest difference of a score", _in_a_browser),
     Claim(
+        "larger_files",
+        "tables and images larger than memory, in files: MiB of a process at one size, and at four times that",
+        lambda f: "; ".join(
+            f"{name} {f['1x'][name]['mib']}, {f['4x'][name]['mib']}" for name in f["mib_at_four_times_by_once"]
+        ),
+    ),
+    Claim(
         "more_than_memory",
         "rows generated as they are read, trained on and scored: GB, largest MiB, MiB a GB in the second half",
         lambda f: "; ".join(
