@@ -41,9 +41,9 @@ TRIED = {
         "cell and one logarithm of the product of eight probabilities (half of the time of torch's; of a step 2 to 4 % "
         "at 512, nothing at 100). Left, as slower or no faster: products by oneDNN in place of MKL, a cross-entropy "
         "through torch's own parts (.65 to .97 of its speed), huge pages, the divergence as one function (0.5 % at "
-        "100), a gradient of the ReLU in place (1 % of the "
-        "convolutions, slower in the mlp), products without their offsets, which are added in place (1 % slower), steps "
-        "compiled by torch.compile (compiled_steps.json). Grey values are standardised by a row of factors (0.5 %)."
+        "100), a gradient of the ReLU in place (1 % of the convolutions, slower in the mlp), products without their "
+        "offsets, which are added in place (1 % slower), steps compiled by torch.compile (compiled_steps.json). Grey "
+        "values are standardised by a row of factors (0.5 %)."
     ),
     "conv": (
         "What made it faster stands: channels last in training (1.18 times pythae at 100, 1.26 at 512, with layers of "
