@@ -1,5 +1,6 @@
 """Data that are too many to hold: what few rows tell of them, the file they are written into, and training on it."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -162,6 +163,13 @@ def test_no_rows_are_refused(tmp_path):
         path = (tmp_path / "x.parquet").rename(tmp_path / ("x.parquet" if write is parquet.write_table else "x.arrow"))
         with pytest.raises(InputError, match="no rows"):
             unpack(str(path), Request())
+
+
+@pytest.mark.parametrize("shape", [(500,), (0, 4), (7, 0)])
+def test_an_array_without_examples_is_refused_by_its_shape(tmp_path, shape):
+    np.save(tmp_path / "x.npy", np.zeros(shape))
+    with pytest.raises(InputError, match=re.escape(f"x.npy' has the shape {shape}; give at least one example")):
+        unpack(str(tmp_path / "x.npy"), Request())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, bool, np.int32, np.float64, ">f4"])

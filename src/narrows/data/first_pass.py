@@ -17,7 +17,7 @@ from narrows.data import filed
 from narrows.data.arrow import cells_of, is_number, no_numbers
 from narrows.data.cells import Cells, Numbers
 from narrows.data.columns import Raw, columns_of, learnt_names, no_column_left
-from narrows.data.dataset import Dataset, from_array, from_raw
+from narrows.data.dataset import Dataset, from_array, from_raw, refuse_no_examples
 from narrows.data.formats import in_columns
 from narrows.data.images import Pictures
 from narrows.data.matrices import finite, numeric
@@ -265,9 +265,11 @@ class _Array(_Met):
 
     def blocks(self, found: Located) -> Iterator[np.ndarray]:
         assert found.open is not None
-        source = found.open()
-        cells = math.prod(source.shape[1:]) if isinstance(source, Stored) else 1
-        return arrays_of(source, self.request.tile, max(1, CELLS // max(1, cells)))
+        source, cells = found.open(), 1
+        if isinstance(source, Stored):
+            refuse_no_examples(source.shape, short(self.data))
+            cells = math.prod(source.shape[1:])
+        return arrays_of(source, self.request.tile, max(1, CELLS // cells))
 
     def see(self, block: np.ndarray, file: str) -> None:
         if self.several:

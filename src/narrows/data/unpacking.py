@@ -73,7 +73,7 @@ class Unpacked:
 
     def filed(self) -> Filed:
         """The rows."""
-        piece = Piece(Path(tempfile.gettempdir()), 0, self.rows, self.file)
+        piece = Piece(Path("the temporary file of the rows"), 0, self.rows, self.file)
         return Filed((piece,), self.schema.shape, self.dtype, self.notes, self.schema)
 
     def read_labels(self) -> np.ndarray | None:
