@@ -135,6 +135,14 @@ def embed() -> Pair:
     return Pair(ours, reference)
 
 
+def decoded(model: nn.Module, z: torch.Tensor, items: int) -> int:
+    """The decoder alone on codes, a thousand at once; returns the number of items that they stand for."""
+    with torch.inference_mode():
+        for some in z.split(1_000):
+            model.network.decode(some)
+    return items
+
+
 def likelihood() -> Pair:
     """Importance-sampled log p(x) by 50 draws, beside the decoder alone on so many codes."""
     from narrows.data.schema import infer_schema
@@ -152,13 +160,7 @@ def likelihood() -> Pair:
         log_likelihood(model, rows, 50, 0)
         return len(rows)
 
-    def reference() -> int:
-        with torch.inference_mode():
-            for some in z.split(1_000):
-                model.network.decode(some)
-        return len(rows)
-
-    return Pair(ours, reference)
+    return Pair(ours, lambda: decoded(model, z, len(rows)))
 
 
 def generate() -> Pair:
@@ -176,13 +178,7 @@ def generate() -> Pair:
         samples(model, len(z), 0)
         return len(z)
 
-    def reference() -> int:
-        with torch.inference_mode():
-            for some in z.split(1_000):
-                model.network.decode(some)
-        return len(z)
-
-    return Pair(ours, reference)
+    return Pair(ours, lambda: decoded(model, z, len(z)))
 
 
 def impute() -> Pair:
@@ -202,13 +198,7 @@ def impute() -> Pair:
         imputed(model, rows, draws=10)
         return len(rows)
 
-    def reference() -> int:
-        with torch.inference_mode():
-            for some in z.split(1_000):
-                model.network.decode(some)
-        return len(rows)
-
-    return Pair(ours, reference)
+    return Pair(ours, lambda: decoded(model, z, len(rows)))
 
 
 def denoise() -> Pair:

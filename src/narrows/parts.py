@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
@@ -173,3 +173,17 @@ def _read(value: Any, kind: Any) -> Any:
         return kind(value) if whole and math.isfinite(float(value)) else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def as_mapping(spec: Any) -> dict[str, Any]:
+    """Return the specification of a part as a mapping: a kind by its name, or kind and parameters."""
+    return {"kind": spec} if isinstance(spec, str) else dict(spec)
+
+
+def changed(spec: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
+    """Return a part's specification with a parameter changed, of it or a part in it; without a path, another kind."""
+    if not path:
+        return as_mapping(value)
+    parameter, *rest = path
+    spec = as_mapping(spec) if isinstance(spec, (str, Mapping)) else {}
+    return {**spec, parameter: changed(spec.get(parameter), rest, value) if rest else value}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from narrows.axes import Latent, Objective, usual_likelihood
 from narrows.data.schema import Schema
 from narrows.errors import InputError, unknown
 from narrows.model import Recipe
-from narrows.parts import kinds, make
+from narrows.parts import as_mapping, changed, kinds, make
 
 SMALLEST_CONV_SIDE = 12
 USUAL_GRADIENTS = ("pathwise", "score", "straight-through")  # the first that serves is taken
@@ -246,14 +246,14 @@ def choose(preset: str, schema: Schema, settings: Iterable[str] | Mapping[str, A
         If a name is unknown (the nearest one is given), a value has the wrong type, or the parts refuse each other.
     """
     check_preset(preset)
-    specs = {axis: _as_mapping(spec) for axis, spec in {**PLAIN, **PRESETS[preset].choices}.items()}
+    specs = {axis: as_mapping(spec) for axis, spec in {**PLAIN, **PRESETS[preset].choices}.items()}
     pairs = settings.items() if isinstance(settings, Mapping) else [_split(setting) for setting in settings]
     # Kinds first, so that the order in which settings are given does not matter.
     for name, value in sorted(pairs, key=lambda pair: pair[0].removesuffix(".kind").count(".")):
         axis, *path = name.removesuffix(".kind").split(".")
         if axis not in specs:
             raise unknown("axis", axis, specs)
-        specs[axis] = _with(specs[axis], path, value)
+        specs[axis] = changed(specs[axis], path, value)
     for axis, rule in AUTOMATIC.items():
         if specs[axis]["kind"] == "auto":
             specs[axis] = {**specs[axis], "kind": rule(schema)}
@@ -281,19 +281,6 @@ def _gradient_for(specs: Mapping[str, Mapping[str, Any]]) -> str:
         if not gradient.refuses_pair(latent, objective):  # type: ignore[operator]
             return kind
     raise InputError(f"no gradient estimator serves {latent.kind} codes under objective {objective.kind}")
-
-
-def _as_mapping(spec: Any) -> dict[str, Any]:
-    return {"kind": spec} if isinstance(spec, str) else dict(spec)
-
-
-def _with(spec: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
-    """A part's specification with one parameter changed, of it or of a part in it; with no path, another kind."""
-    if not path:
-        return _as_mapping(value)
-    parameter, *rest = path
-    spec = _as_mapping(spec) if isinstance(spec, (str, Mapping)) else {}
-    return {**spec, parameter: _with(spec.get(parameter), rest, value) if rest else value}
 
 
 def _split(setting: str) -> tuple[str, str]:

@@ -326,3 +326,12 @@ def test_many_distinct_values_take_little_time() -> None:
     assert data.schema.names == ("n", "t")
     kept = read(pa.table({"id": ids, "t": TEXT[:2] * 100_000}), kinds={"id": "category"})
     assert len(kept.schema.columns[0].categories) == MOST_CATEGORIES
+
+
+@pytest.mark.parametrize(
+    "cells", [["1", "2.5", "-"], ["1", "2.5", "None"], ["1", "2.5", ""], ["x", "y", "-"], ["7", "9", "11"]]
+)
+def test_a_table_is_read_by_its_own_schema_as_it_was_without_one(cells):
+    table = pa.table({"c": cells * 10, "x": [0.5, 1.5, None] * 10})
+    found = read(table)
+    assert np.array_equal(read(table, schema=found.schema).values, found.values, equal_nan=True)

@@ -14,9 +14,9 @@ from PIL import Image
 from pyarrow import feather, parquet
 
 from narrows import load
-from narrows.data import filed, first_pass, kinds, read, summaries
-from narrows.data.first_pass import is_large
+from narrows.data import counting, filed, first_pass, kinds, read
 from narrows.data.request import Request
+from narrows.data.sizes import is_large
 from narrows.data.unpacking import Unpacked, unpack
 from narrows.errors import InputError
 from narrows.fit import fit
@@ -108,7 +108,7 @@ def many_texts():
 
 @pytest.mark.parametrize("counted", [2**15, 50])
 def test_texts_are_what_they_are_read_whole(tmp_path, monkeypatch, counted):
-    monkeypatch.setattr(summaries, "MOST_COUNTED", counted)
+    monkeypatch.setattr(counting, "MOST_COUNTED", counted)
     monkeypatch.setattr(kinds, "MOST_CATEGORIES", 40)
     parquet.write_table(
         pa.table({**many_texts(), "x": np.arange(3000) % 7}), tmp_path / "x.parquet", row_group_size=700

@@ -96,7 +96,7 @@ class Reading:
 
     def is_large(self, data: str) -> bool:
         """Whether ``data`` are too many to hold while a model is trained, and can be read part by part."""
-        from narrows.data.first_pass import is_large
+        from narrows.data.sizes import is_large
 
         return is_large(data, self.request())
 

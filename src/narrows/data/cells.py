@@ -126,7 +126,7 @@ class Numbers(Cells):
 
     def commonest(self, most: int) -> tuple[str, ...]:
         """Return the most frequent numbers, whole ones without a point."""
-        values, counts = np.unique(self._present, return_counts=True)
+        values, counts = np.unique(self._present + 0.0, return_counts=True)  # -0 and 0 are one number, of one name
         chosen = np.lexsort((values, -counts))[:most]
         return tuple(f"{value:.0f}" if value.is_integer() else repr(value) for value in values[chosen].tolist())
 
@@ -261,8 +261,10 @@ class Texts(Cells):
 
         found = pc.index_in(self.texts, pa.array(categories, self.texts.type))
         places = found.cast(pa.float64()).fill_null(np.nan).to_numpy()
-        places = np.where(np.isnan(places), _places_of_numbers(self._parsed, categories), places)
-        return np.append(places, np.nan)[self.codes]
+        others = _places_of_numbers(self._parsed, categories)
+        if not self.declared and not any(np.isnan(number_or_nan(category)) for category in categories):
+            others = np.where(self._absent, np.nan, others)  # they were numbers, among which these are missing
+        return np.append(np.where(np.isnan(places), others, places), np.nan)[self.codes]
 
     def at(self, row: int) -> object:
         """Return one text."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from narrows.data.columns import Raw, is_frame, matched, raw_columns, table_of
+from narrows.data.columns import Raw, is_frame, raw_columns, table_of
 from narrows.data.grid import off_grid
 from narrows.data.kinds import checked_matrix
 from narrows.data.matrices import array_of, finite, numeric, whole_and_large
+from narrows.data.names import matched
 from narrows.data.schema import Schema, infer_schema, mixed_schema
 from narrows.data.wording import short
 from narrows.errors import InputError

@@ -11,7 +11,8 @@ import numpy as np
 from narrows.coding.chunks import MAX_NOTES
 from narrows.data.alphabet_choice import alphabet_of
 from narrows.data.alphabets import MOST_DECIMALS
-from narrows.data.columns import Raw, matched, refuse_repeated
+from narrows.data.columns import Raw
+from narrows.data.names import matched, refuse_repeated
 from narrows.data.schema import Column, Schema
 from narrows.data.spelling import Spelling
 from narrows.data.verbatim import Verbatim, kept_type, restored, texts_of, type_named

@@ -14,9 +14,9 @@ from typing import IO
 
 import numpy as np
 
+from narrows.data.ends import Ends, examples_of
 from narrows.data.matrices import finite
 from narrows.data.schema import Schema, infer_schema, shape_and_layout
-from narrows.data.summaries import Ends, examples_of
 from narrows.data.wording import short
 from narrows.errors import InputError
 

@@ -13,29 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from narrows.data import filed
 from narrows.data.arrow import cells_of, is_number, no_numbers
 from narrows.data.cells import Cells, Numbers
-from narrows.data.columns import Raw, columns_of, learnt_names, no_column_left
+from narrows.data.columns import Raw, columns_of
 from narrows.data.dataset import Dataset, from_array, from_raw, refuse_no_examples
+from narrows.data.ends import Ends, examples_of
 from narrows.data.formats import in_columns
-from narrows.data.images import Pictures
 from narrows.data.matrices import finite, numeric
+from narrows.data.names import learnt_names, no_column_left
 from narrows.data.parts import CELLS, arrays_of, no_rows
 from narrows.data.request import Request
 from narrows.data.schema import ColumnKind, Schema
 from narrows.data.shards import FittingArrays, FittingTables, good
-from narrows.data.sources import Located, located
+from narrows.data.sizes import files_of
+from narrows.data.sources import Located
 from narrows.data.stored import Stored
-from narrows.data.summaries import Ends, NumbersMet, Summary, TextsMet, examples_of
+from narrows.data.summaries import NumbersMet, Summary, TextsMet
 from narrows.data.wording import short
 from narrows.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-OVERLAP = 4  # squares that a pixel is in
-SAMPLED = 16  # images that tell how large all are
 
 
 @dataclass(frozen=True)
@@ -66,21 +64,6 @@ class Learnt:
     notes: tuple[str, ...]
 
 
-def is_large(data: str, request: Request) -> bool:
-    """Whether data would take half a GiB of memory or more, and can be read part by part.
-
-    Raises
-    ------
-    InputError
-        If there is no such source, or it is damaged and not to be skipped.
-    """
-    files = dict(_files(data, request))
-    if data in files:
-        return _weight(files[data], request) >= filed.SMALLEST_BYTES
-    weights, _ = good(map(Path, files), lambda path: _weight(files[str(path)], request), skip=request.skip)
-    return sum(weights) >= filed.SMALLEST_BYTES
-
-
 def learn(data: str, request: Request, kind: str | None) -> Learnt:
     """Go through all rows once.
 
@@ -89,47 +72,22 @@ def learn(data: str, request: Request, kind: str | None) -> Learnt:
     InputError
         If the data are damaged or cannot be used.
     """
-    files = dict(_files(data, request))
+    files = dict(files_of(data, request))
     several = data not in files
     tables = all(found.blocks is not None for found in files.values())
     met: _Met = (_Table if tables else _Array)(data, request, several)
-    kept, notes = list[str](), tuple[str, ...]()
+    take = met.take_or_leave if request.skip else met.take
+    kept, notes = [data], tuple[str, ...]()
     if several:
-        # What a shard that breaks in its middle has told must not count.
-        steps = _Steps(met, files, keeps=request.skip)
-        kept, notes = good(map(Path, files), steps.take, skip=request.skip)
-        met = steps.met
+        kept, notes = good(map(Path, files), lambda path: take(str(path), files[str(path)]), skip=request.skip)
     else:
         met.take(data, files[data])
-        kept = [data]
     if met.refused is not None:
         raise met.refused
     if not met.rows:
         raise no_rows(short(data))
     told, single = met.told(kind)
     return Learnt(told.schema, told.values.dtype, single, met.rows, kept, (*notes, *told.notes))
-
-
-def _files(data: str, request: Request) -> list[tuple[str, Located]]:
-    """The files that data are in, each as it is found."""
-    found = located(data, request)
-    if not found.shards:
-        return [(data, found)]
-    single = dataclasses.replace(request, skip=False)
-    return [(str(path), located(str(path), single)) for path in found.shards]
-
-
-def _weight(found: Located, request: Request) -> int:
-    """Bytes that what was found takes in memory, about; 0 of what can only be read whole."""
-    if found.weight is not None:
-        return found.weight(filed.SMALLEST_BYTES)
-    source = found.open() if found.open is not None else None
-    if isinstance(source, Stored):
-        return math.prod(source.shape) * source.dtype.itemsize
-    if isinstance(source, Pictures) and len(source) > 1:
-        sizes = [image.nbytes for image in source.spread(1 if request.tile is None else SAMPLED)]
-        return len(source) * sum(sizes) // len(sizes) * (1 if request.tile is None else OVERLAP)
-    return 0
 
 
 class _Met(ABC):
@@ -148,10 +106,20 @@ class _Met(ABC):
         self.rows = 0
         self.refused: InputError | None = None
 
-    def take(self, file: str, found: Located) -> None:
-        """Take in all rows of a file."""
+    def take(self, file: str, found: Located) -> str:
+        """Take in all rows of a file; return its name."""
         for block in self.blocks(found):
             self.see(block, file)
+        return file
+
+    def take_or_leave(self, file: str, found: Located) -> str:
+        """Take in all rows of a file, or, where it breaks in its middle, none of them; raises as `take`."""
+        before = copy.deepcopy(vars(self))
+        try:
+            return self.take(file, found)
+        except InputError:
+            vars(self).update(before)
+            raise
 
     @abstractmethod
     def blocks(self, found: Located) -> Iterator[Any]:
@@ -164,20 +132,6 @@ class _Met(ABC):
     @abstractmethod
     def told(self, kind: str | None) -> tuple[Dataset, np.ndarray | None]:
         """Data of the schema and the type of all rows, whatever their values; and see `Learnt.single`."""
-
-
-class _Steps:
-    """What was met, shard by shard; a shard that breaks counts for nothing where it is to be left out."""
-
-    def __init__(self, met: _Met, files: dict[str, Located], *, keeps: bool) -> None:
-        self.met, self._files, self._keeps = met, files, keeps
-
-    def take(self, path: Path) -> str:
-        """Take in a shard."""
-        met = copy.deepcopy(self.met) if self._keeps else self.met
-        met.take(str(path), self._files[str(path)])
-        self.met = met
-        return str(path)
 
 
 class _Table(_Met):

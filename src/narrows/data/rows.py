@@ -13,8 +13,8 @@ import numpy as np
 
 from narrows.data.arrow import MISSING
 from narrows.data.cells import MISSING_AMONG_NUMBERS
-from narrows.data.columns import matched, refuse_repeated
 from narrows.data.json_rows import are_categories, errors_of_rows, names_of, raw_rows, table_of_json
+from narrows.data.names import matched, refuse_repeated
 from narrows.data.schema import Schema
 from narrows.data.tables import separator_in
 from narrows.data.wording import brief

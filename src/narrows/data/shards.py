@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from narrows.data.columns import refuse_repeated
 from narrows.data.images import is_image
+from narrows.data.names import refuse_repeated
 from narrows.data.wording import brief, listed, short
 from narrows.errors import InputError
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from narrows.data.images import Pictures, described, mode_of
+from narrows.data.decoding import described, mode_of
+from narrows.data.images import Pictures
 from narrows.data.wording import short
 from narrows.errors import InputError
 

@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from narrows.data.cells import FEW_ROWS, Cells, Numbers, Texts
+from narrows.data.counting import Counts, PowerSums
+from narrows.data.ends import Ends
 from narrows.data.matrices import whole_and_large
 from narrows.data.schema import ColumnKind
 
-MOST_COUNTED = 2**15  # different values of a column that are counted; of more, the rarer half is forgotten
-POWERS = (1, 2, 3)
-WRAP = 2**64
-
-
-@dataclass
-class Ends:
-    """What was met among numbers: the smallest and the largest, one between them, and a fraction."""
-
-    low: Any = None
-    high: Any = None
-    between: Any = None
-    fraction: Any = None
-
-    def see(self, values: np.ndarray) -> None:
-        """Take in numbers, at least one, none of which is NaN."""
-        low, high = values.min().item(), values.max().item()
-        met = [] if self.low is None else [self.low, self.high]
-        self.low, self.high = min([low, *met]), max([high, *met])
-        if self.between is None:
-            inner = [value for value in (low, high, *met) if self.low < value < self.high]
-            self.between = inner[0] if inner else _first(values, (values != self.low) & (values != self.high))
-        if self.fraction is None and values.dtype.kind == "f":
-            self.fraction = _first(values, values != np.floor(values))
-
-    def witnesses(self) -> list[Any]:
-        """Those of them that there are."""
-        return [value for value in (self.low, self.high, self.between, self.fraction) if value is not None]
-
-
-def examples_of(ends: Ends, like: np.ndarray) -> np.ndarray:
-    """Examples, in the shape and the type of others, whose cells are those that were met at the ends."""
-    return np.stack([np.full(like.shape[1:], value, like.dtype) for value in ends.witnesses()])
-
-
-def _first(values: np.ndarray, chosen: np.ndarray) -> Any:
-    """The first of the chosen values; None where there is none."""
-    return values.flat[int(np.argmax(chosen))].item() if chosen.any() else None
-
 
 class Summary(Cells):
-    """The cells of a column that comes block by block, as far as its kind hangs on them.
-
-    Of more than 32,768 different values the number is estimated (to 1 %), and the counts of rare ones are lost.
+    """The cells of a column that comes block by block, as far as its kind hangs on them; see `Counts` for how far.
 
     Attributes
     ----------
@@ -125,7 +83,7 @@ class NumbersMet(Summary):
         super().__init__()
         self.ends = Ends()
         self._counts = Counts()
-        self._sums = dict.fromkeys(POWERS, 0)
+        self._sums = PowerSums()
 
     def see(self, cells: Cells, *, counted: bool = False) -> None:
         """Take in the next numbers."""
@@ -140,9 +98,7 @@ class NumbersMet(Summary):
             found, counts = np.unique(present, return_counts=True)
             self._counts.add(zip(found.tolist(), counts.tolist(), strict=True))
         if self.ends.fraction is None and not self._gap and abs(self.ends.low) + abs(self.ends.high) < 2**53:
-            whole = present.astype(np.int64).view(np.uint64)
-            for power in POWERS:
-                self._sums[power] = (self._sums[power] + int(np.sum(whole**power, dtype=np.uint64))) % WRAP
+            self._sums.add(present.astype(np.int64))
 
     def witnesses(self) -> list[Any]:
         """Ends, one between, and a fraction."""
@@ -172,7 +128,7 @@ class NumbersMet(Summary):
         ends = self.ends
         if self.rows <= FEW_ROWS or self._gap or ends.fraction is not None or ends.high - ends.low != self.rows - 1:
             return False
-        return all(self._sums[power] == _sum_of_powers(int(ends.low), int(ends.high), power) for power in POWERS)
+        return self._sums.are_of(int(ends.low), int(ends.high))
 
     def commonest(self, most: int) -> tuple[str, ...]:
         """Return the most frequent numbers that were counted, else the two that there are."""
@@ -261,42 +217,3 @@ class TextsMet(Summary):
     def at(self, row: int) -> object:
         """Return the first text that is no number."""
         return self._first_strange[1] if self._first_strange is not None else None
-
-
-@dataclass
-class Counts:
-    """How often each value came, and an estimate of how many different ones did."""
-
-    counts: Counter[Any] = field(default_factory=Counter)
-    _lost: bool = False
-    _marks: set[int] = field(default_factory=set)
-    _zeros: int = 0
-
-    def add(self, found: Any) -> None:
-        """Take in values, each with its count."""
-        for value, count in found:
-            self.counts[value] += count
-            mark = zlib.crc32(str(value).encode())
-            if not mark % 2**self._zeros:
-                self._marks.add(mark)
-        if len(self.counts) > MOST_COUNTED:
-            self.counts = Counter(dict(self.counts.most_common(MOST_COUNTED // 2)))
-            self._lost = True
-        while len(self._marks) > MOST_COUNTED:  # of values whose mark ends in so many zeros, one in 2^zeros (Wegman)
-            self._zeros += 1
-            self._marks = {mark for mark in self._marks if not mark % 2**self._zeros}
-
-    @property
-    def distinct(self) -> int:
-        """Number of different values; an estimate, once counts were lost."""
-        return len(self._marks) * 2**self._zeros if self._lost else len(self.counts)
-
-
-def _sum_of_powers(low: int, high: int, power: int) -> int:
-    """Sum of the powers of all whole numbers from one to another, as far as 64 bits go."""
-
-    def up_to(n: int) -> int:
-        closed = {1: n * (n + 1) // 2, 2: n * (n + 1) * (2 * n + 1) // 6, 3: (n * (n + 1) // 2) ** 2}
-        return closed[power]
-
-    return (up_to(high) - up_to(low - 1)) % WRAP

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from narrows.data.dataset import from_array
-from narrows.data.images import decoded_png
+from narrows.data.decoding import decoded_png
 from narrows.data.json_rows import errors_of_rows, raw_rows, table_of_json
 from narrows.data.schema import Schema
 from narrows.data.wording import brief
