@@ -2,9 +2,9 @@
 
 The MLP VAE of ``train_speed.py`` on 60,000 binary images, batch 512, all resident on the card. Contenders train an
 epoch each in turn; the host waits for the card before and after each. Beside ours, in float32 and as ``--precision
-auto`` would: pythae, the loop that a person who knows torch writes by hand, the same loop with its step captured as a
-graph, so that what the calls cost shows, and the products of matrices of a step alone. Float32 products are full ones,
-not tf32.
+auto`` would: the same as ``--eager`` has it, so that what a captured step gains shows, pythae, the loop that a person
+who knows torch writes by hand, the same loop with its step captured as a graph, and the products of matrices of a step
+alone. Float32 products are full ones, not tf32.
 
 Of each: images a second, the milliseconds of an epoch, the share of the card's matrix rate (the products' operations
 by those of one large product, in the same type) and of its memory bandwidth (what a step cannot help to move, by the
@@ -98,6 +98,7 @@ def contenders_on(device: str, data: np.ndarray, folder: str) -> dict[str, Conte
     }
     if device == "cuda":
         found["captured_loop"] = captured_epoch(data, BATCH)
+        found["narrows_eager"] = narrows_epoch(data, BATCH, device=device, eager=True)
     if precision_for("auto", torch.device(device)) is not None:
         found["narrows_auto"] = narrows_epoch(data, BATCH, precision="auto", device=device)
         found["products_auto"] = products(len(data), BATCH, "auto", device)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from binary_images import CELLS, CODE, WIDTH
+from narrows.captured import graph_for
 from narrows.data.batches import Batches
 from narrows.data.schema import infer_schema
 from narrows.model import Model
@@ -73,6 +74,7 @@ def narrows_run(
     settings: Sequence[str] = ("network=mlp",),
     precision: str = "float32",
     device: str = "cpu",
+    eager: bool = False,
 ) -> Run:
     """Ours before its first step, as `narrows train` has it."""
     schema = infer_schema(data)
@@ -80,8 +82,9 @@ def narrows_run(
     model.matrix_dtype = precision_for(precision, model.device)
     rows = torch.from_numpy(schema.from_user(data)).to(device)
     model.adapt(rows)
-    optimizer = make_optimizer("adam", model, 1e-3)
-    return Run(model, Batches(rows, batch), optimizer, Constant(), Noise(0, device), steps=10**9)
+    optimizer, noise = make_optimizer("adam", model, 1e-3), Noise(0, device)
+    graph = None if eager else graph_for(model, noise)
+    return Run(model, Batches(rows, batch), optimizer, Constant(), noise, steps=10**9, graph=graph)
 
 
 def epoch_of(run: Run) -> Contender:

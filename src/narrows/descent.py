@@ -28,8 +28,6 @@ class Optimizer:
 
     Attributes
     ----------
-    rate : float
-        Learning rate of the next step, before the pace of a group.
     elementwise : bool
         Whether each number moves by its own gradient alone, whatever the others'.
     """
@@ -38,8 +36,24 @@ class Optimizer:
     moments: ClassVar[tuple[str, ...]]  # names of what is kept of each parameter in its own shape, from 0 on
 
     def __init__(self, groups: Iterable[tuple[Sequence[Tensor], float]], rate: float) -> None:
-        self.full_rate = self.rate = rate
+        self.full_rate = self._rate = rate
         self.groups = [Group(parameters, pace, self.moments) for parameters, pace in groups]
+        self._resident: Tensor | None = None
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step, before the pace of a group."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._rate = rate
+        if self._resident is not None:
+            self._resident.fill_(rate)
+
+    def reside(self, device: torch.device) -> None:
+        """Keep the rate on the device of the parameters from now on, so that a step that is captured follows it."""
+        self._resident = torch.tensor(self._rate, device=device)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -60,9 +74,9 @@ class Optimizer:
             gradients = [parameter.grad for parameter in moved.parameters if parameter.grad is not None]
             if gradients:
                 moved.count()
-                self.move(moved, gradients, self.rate * group.pace)
+                self.move(moved, gradients, (self._rate if self._resident is None else self._resident) * group.pace)
 
-    def move(self, group: Group, gradients: list[Tensor], rate: float) -> None:
+    def move(self, group: Group, gradients: list[Tensor], rate: float | Tensor) -> None:
         """Move parameters of one group."""
         raise NotImplementedError
 
@@ -147,7 +161,7 @@ class Adam(Optimizer):
         self.betas = betas
         self.decay = decay
 
-    def move(self, group: Group, gradients: list[Tensor], rate: float) -> None:
+    def move(self, group: Group, gradients: list[Tensor], rate: float | Tensor) -> None:
         """Move parameters of one group."""
         torch._fused_adamw_(
             group.parameters,
@@ -192,9 +206,17 @@ class ClippedSgd(Optimizer):
         nn.utils.clip_grad_norm_(self.parameters, CLIP)
         super().step()
 
-    def move(self, group: Group, gradients: list[Tensor], rate: float) -> None:
+    def move(self, group: Group, gradients: list[Tensor], rate: float | Tensor) -> None:
         """Move parameters of one group."""
-        velocities = group.kept["momentum_buffer"]
-        torch._foreach_mul_(velocities, self.momentum)
-        torch._foreach_add_(velocities, gradients)
-        torch._foreach_add_(group.parameters, velocities, alpha=-rate)
+        torch._fused_sgd_(
+            group.parameters,
+            gradients,
+            group.kept["momentum_buffer"] if self.momentum else [],
+            lr=rate,
+            momentum=self.momentum,
+            dampening=0,
+            weight_decay=0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+        )

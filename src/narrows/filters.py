@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from narrows.checkpoint import Best, save_checkpoint
@@ -41,13 +42,20 @@ def _guarded(
     """See `guarded`; ``good`` are the weights of the models to go back to."""
     for now in progress:
         finite = all(map(math.isfinite, dataclasses.astuple(now.training)))
-        if not finite or not all(bool(tensor.isfinite().all()) for tensor in run.model.parameters()):
+        if not finite or not _finite(run.model):
             report(broken(run.figures, run.full_rate))
             for model, weights in zip(models, good, strict=True):
                 model.load_state_dict(weights)
             return
         good = [copied(model.state_dict(), weights) for model, weights in zip(models, good, strict=True)]
         yield now
+
+
+@torch.no_grad()
+def _finite(model: nn.Module) -> bool:
+    """Whether all weights are numbers; the host asks the device but once."""
+    finite = [tensor.isfinite().all() for tensor in model.parameters()]
+    return not finite or bool(torch.stack(finite).all())
 
 
 def validated(run: Run, progress: Iterator[Progress], values: Tensor | HeldOut) -> Iterator[Progress]:

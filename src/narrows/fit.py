@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from narrows.axes import Latent
+from narrows.captured import graph_for
 from narrows.data.batches import Batches
 from narrows.data.classes import classes_of
 from narrows.data.division import check_rows, divided
@@ -179,6 +180,7 @@ def _run(model: Model, batches: Batches, plan: Plan, rate: float | None) -> Run:
         seconds=plan.minutes * 60 if plan.minutes else None,
         average=plan.average,
         running=plan.online,
+        graph=None if plan.eager or plan.online or batches.workers.count > 1 else graph_for(model, noise),
     )
 
 

@@ -50,6 +50,11 @@ class Part(nn.Module):
         """
         return ""
 
+    @property
+    def asks_host(self) -> bool:
+        """Whether a training step asks on the host what a tensor holds, so that it cannot be captured as a graph."""
+        return False
+
     @classmethod
     @cache
     def parameters_of(cls) -> dict[str, inspect.Parameter]:

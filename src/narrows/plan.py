@@ -61,6 +61,9 @@ class Plan:
         File to which the figures of each interval are appended as JSON lines.
     device : str
         Where to train, such as cpu or cuda; ``"auto"`` takes an accelerator where there is one.
+    eager : bool
+        On an accelerator, launch the kernels of each step one by one; otherwise a step is captured as one graph where
+        it can be, and replayed.
     """
 
     epochs: int | None = None
@@ -81,6 +84,7 @@ class Plan:
     resume: bool = False
     log: Path | None = None
     device: str = "auto"
+    eager: bool = False
 
     def check(self) -> None:
         """Raise `InputError` for values that make no sense."""

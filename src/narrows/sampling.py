@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, OneHotCategorical, Poisson
 
-from narrows.distributions import Chain, DiagonalNormal, Flat, FullNormal, Mixture, Nested, Point, StandardNormal
+from narrows.distributions import (
+    Chain,
+    DiagonalNormal,
+    Flat,
+    FullNormal,
+    Mixture,
+    Nested,
+    Point,
+    StandardNormal,
+    one_hot,
+)
 from narrows.noise import Noise
 
 # Half the step of float32 uniforms: a draw of exactly 0 stands for the values below the first step, not for an outcome
@@ -118,8 +128,7 @@ def _(q: Categorical, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
 
 @draw.register
 def _(q: OneHotCategorical, shape: Sequence[int], rows: int, noise: Noise) -> Tensor:
-    picked = gumbel_argmax(q.logits, shape, rows, noise)
-    return torch.nn.functional.one_hot(picked, q.logits.shape[-1]).to(q.logits.dtype)
+    return one_hot(gumbel_argmax(q.logits, shape, rows, noise), q.logits.shape[-1], q.logits.dtype)
 
 
 @draw.register

@@ -41,9 +41,9 @@ def begin_alike(model: Model, values: np.ndarray | Filed, identity: Mapping[str,
 def identity_of(
     plan: Plan, model: Model, fingerprint: str, condition: Tensor | None, workers: Workers
 ) -> dict[str, Any]:
-    """What must be equal for a checkpoint to continue."""
-    where = ("checkpoint", "resume", "log")
-    fields = {name: value for name, value in dataclasses.asdict(plan).items() if name not in where}
+    """What must be equal for a checkpoint to continue; not where it is kept, nor how its steps are launched."""
+    how = ("checkpoint", "resume", "log", "eager")
+    fields = {name: value for name, value in dataclasses.asdict(plan).items() if name not in how}
     if condition is not None:
         fields["labels"] = data_fingerprint(condition)
     facts = {"parts": model.recipe.spec(), "schema": model.schema.to_json(), "data": fingerprint}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from narrows.captured import CapturedStep, Graph
 from narrows.data.batches import Batches
 from narrows.data.held_out import HeldOut
 from narrows.descent import Optimizer
@@ -51,6 +52,8 @@ class Run:
         Decay of averaged weights; 0 for none.
     running : bool
         Whether the transform's statistics run along with the batches (online training).
+    graph : Graph, optional
+        What captures a step, which is then replayed; see `narrows.captured`.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Run:
         seconds: float | None = None,
         average: float = 0.0,
         running: bool = False,
+        graph: Graph | None = None,
     ) -> None:
         self.model = model
         self.batches = batches
@@ -83,6 +87,9 @@ class Run:
         self.figures = torch.zeros(3, 0)
         # One rate of learning serves 30 columns and 784 pixels alike when the gradient is that of nats per cell.
         self.per_cell = torch.tensor(1.0 / model.schema.size, device=model.device)
+        self.captured = None if graph is None else CapturedStep(batches.size, graph)
+        if graph is not None:
+            optimizer.reside(model.device)
 
     @property
     def share(self) -> float:
@@ -106,9 +113,15 @@ class Run:
 
     def update(self, raw: Tensor | Labelled) -> Scores:
         """Take one step on a batch of raw rows, or on this worker's part of it; return their scores."""
-        rows = len(raw) if self.workers.count == 1 else self.batches.met
         self.clock.set(self.step, self.share)
         self.optimizer.rate = self.rate
+        scores = self._descend(raw) if self.captured is None else self.captured.take(self._descend, raw)
+        self.stepped()
+        return scores
+
+    def _descend(self, raw: Tensor | Labelled) -> Scores:
+        """Compute a step; what changes from one to the next is in tensors that stay where they are."""
+        rows = len(raw) if self.workers.count == 1 else self.batches.met
         self.optimizer.forget()
         with self.workers.step(rows) as weight:
             if self.running:
@@ -118,7 +131,6 @@ class Run:
             (surrogate * (self.per_cell if weight == 1 else self.per_cell * weight)).backward()
         self.workers.add_up(self.model.parameters())
         self.optimizer.step()
-        self.stepped()
         return scores if len(raw) < rows or self.workers.count == 1 else scores.of(self.workers.own(rows))
 
     def stepped(self) -> None:

@@ -17,6 +17,7 @@ from narrows.distributions.normals import (
     unscaled,
 )
 from narrows.distributions.points import Flat, Nested, Point, prefixes
+from narrows.distributions.symbols import OneHot, one_hot
 
 __all__ = [
     "SHIFT",
@@ -27,11 +28,13 @@ __all__ = [
     "FullNormal",
     "Mixture",
     "Nested",
+    "OneHot",
     "Point",
     "StandardNormal",
     "divergence",
     "divergence_by_unit",
     "divergence_given",
+    "one_hot",
     "prefixes",
     "unscaled",
 ]

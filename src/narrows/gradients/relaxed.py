@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, OneHotCategorical
 
 from narrows.axes import Gradient, Latent, Objective
+from narrows.distributions import one_hot
 from narrows.errors import at_least
 from narrows.noise import Noise
 from narrows.sampling import SMALLEST_UNIFORM, perturbed, sample
@@ -119,5 +120,5 @@ def _(
     q: OneHotCategorical, temperature: Tensor, shape: Sequence[int], rows: int, noise: Noise
 ) -> tuple[Tensor, Tensor]:
     scores = perturbed(q.logits, shape, rows, noise)
-    nearest = torch.nn.functional.one_hot(scores.argmax(-1), shape[-1]).to(scores.dtype)
+    nearest = one_hot(scores.argmax(-1), shape[-1], scores.dtype)
     return torch.softmax(scores / temperature, -1), nearest

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, OneHotCategorical
-from torch.nn.functional import one_hot
+from torch.distributions import Distribution
 
 from narrows.axes import ACTIVE_VARIANCE, Latent
-from narrows.distributions import Chain, DiagonalNormal, Point, StandardNormal
+from narrows.distributions import Chain, DiagonalNormal, OneHot, Point, StandardNormal, one_hot
 from narrows.errors import InputError, at_least, unknown
 
 
@@ -85,14 +84,14 @@ class Conditional(Latent, kind="conditional"):
         classes, others = self.sizes
         logits, numbers = h.split([classes, 2 * others], -1)
         return Chain(
-            OneHotCategorical(logits=logits, validate_args=False),
+            OneHot(logits),
             [lambda y: DiagonalNormal.of(numbers + y @ self.shifts)],
             self.sizes,
         )
 
     def prior(self, n: int, device: torch.device) -> Distribution:
         """p(y, z), repeated for n examples."""
-        return self._under(OneHotCategorical(logits=self.log_weights.expand(n, -1), validate_args=False), n, device)
+        return self._under(OneHot(self.log_weights.expand(n, -1)), n, device)
 
     def known(self, q: Distribution, prior: Distribution, condition: Tensor) -> tuple[Distribution, Distribution]:
         """Return q(y, z | x) with all mass at the class that is known, and p with q(y | x) in the place of p(y).
@@ -136,5 +135,5 @@ class Conditional(Latent, kind="conditional"):
 
     def _certain(self, condition: Tensor) -> Point:
         """All mass at one class an example."""
-        y = one_hot(condition, len(self.labels)).to(self.log_weights.dtype)
+        y = one_hot(condition, len(self.labels), self.log_weights.dtype)
         return Point(y, y.new_zeros(len(y)))

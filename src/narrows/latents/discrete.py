@@ -7,6 +7,7 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
 
 from narrows.axes import Latent
+from narrows.distributions import OneHot, one_hot
 from narrows.errors import at_least
 
 
@@ -43,18 +44,6 @@ class Bernoulli(Latent, kind="bernoulli"):
         return self.posterior(torch.zeros((), device=device).expand(n, self.size))
 
 
-class OneHot(distributions.OneHotCategorical):
-    """Symbols written one-hot, whose log probability is linear between them, as that of bits is.
-
-    On symbols it is torch's. Between them torch's is that of the nearest one and has no slope, which biased estimators
-    of the gradient need.
-    """
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Nats, sum_c value_c ln q_c."""
-        return (value * self.logits).sum(-1)
-
-
 class Categorical(Latent, kind="categorical"):
     """Codes of independent symbols, each one of ``categories``, written one-hot; the prior is uniform.
 
@@ -83,12 +72,12 @@ class Categorical(Latent, kind="categorical"):
     def posterior(self, h: Tensor) -> Distribution:
         """Symbols with logits h (n, symbols * categories); a draw has shape (symbols, categories)."""
         logits = h.reshape(-1, self.symbols, self.categories)
-        return Independent(OneHot(logits=logits, validate_args=False), 1, validate_args=False)
+        return Independent(OneHot(logits), 1, validate_args=False)
 
     def code(self, posterior: Distribution) -> Tensor:
         """Return the likeliest symbols, one-hot and side by side."""
         likeliest = posterior.mean.argmax(-1)
-        return torch.nn.functional.one_hot(likeliest, self.categories).to(posterior.mean.dtype).flatten(1)
+        return one_hot(likeliest, self.categories, posterior.mean.dtype).flatten(1)
 
     def prior(self, n: int, device: torch.device) -> Distribution:
         """Even symbols for n examples."""

@@ -187,8 +187,6 @@ class KlSparse(Exact, kind="kl-sparse"):
     use: Tensor
     remedy = "take a larger latent.rho, or train longer"
 
-    instead = "latent=l1"  # in torch the divergence of bits hangs on where a probability is 0
-
     def __init__(self, size: int = 16, rho: float = 0.1, weight: float | None = None, momentum: float = 0.1) -> None:
         super().__init__()
         at_least("latent.size", size, 1)
@@ -228,8 +226,8 @@ class KlSparse(Exact, kind="kl-sparse"):
 
     def _from_target(self, use: Tensor) -> Tensor:
         """KL of the target from a use, of one unit or each."""
-        target, used = (torch.distributions.Bernoulli(p, validate_args=False) for p in (use.new_tensor(self.rho), use))
-        return torch.distributions.kl_divergence(target, used)
+        rho = self.rho
+        return rho * (math.log(rho) - use.log()) + (1 - rho) * (math.log1p(-rho) - torch.log1p(-use))
 
     def used(self, codes: Tensor) -> Tensor:
         """Whether each unit reaches a tenth of its target at least once."""

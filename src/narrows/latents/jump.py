@@ -42,6 +42,7 @@ class JumpRelu(OfK, kind="jump-relu"):
 
     zeros_learn = True  # those of the window that are below their threshold
     instead = "latent=top-k"  # where thresholds start hangs on the first batch
+    asks_host = True  # whether that was met
     begun: Tensor
 
     def __init__(

@@ -79,6 +79,11 @@ class Sparse(Exact):
         """What leaves the dead alone: whether any are revived hangs on whether there are any."""
         return "latent.dead_after=0" if self.dead_after else ""
 
+    @property
+    def asks_host(self) -> bool:
+        """Whether there may be units to revive: how many are dead decides on what is computed."""
+        return bool(self.dead_after)
+
     def build(self, seen_shape: tuple[int, ...]) -> None:
         """Take the number of cells."""
         self.revived_at_once = max(1, math.prod(seen_shape) // 2)
@@ -222,6 +227,7 @@ class BatchTopK(OfK, kind="batch-top-k"):
 
     remedy = "take latent.floor=0.002, which lets no unit fall silent, a larger latent.k, or a smaller latent.size"
     instead = "latent=top-k"  # how many numbers a batch keeps hangs on their values
+    asks_host = True  # the threshold of a batch
     threshold: Tensor
     own: Tensor
 

@@ -35,6 +35,7 @@ class VectorQuantized(Latent, kind="vq"):
     """
 
     instead = "latent=gaussian"  # which entries move, and how many, hangs on how often each was used
+    asks_host = True
     use: Tensor
     remedy = "entries of the codebook are never picked: take a smaller latent.entries, or train longer"
 

@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from narrows.data.schema import Column
+from narrows.distributions import one_hot
 from narrows.likelihoods.counts import counts
 from narrows.likelihoods.reals import FLOOR_REACHED, SMALLEST_SIGMA
 from narrows.noise import Noise
@@ -162,8 +163,8 @@ class Categories(Law):
     def targets(self, cells: Tensor) -> Tensor:
         """Log probabilities (n, a * classes) of which nine tenths are the cell's own class's."""
         index = cells.nan_to_num(0.0).long()
-        own = torch.nn.functional.one_hot(index, self.width).to(cells.dtype)
-        logits = torch.lerp(torch.full_like(own, math.log(0.1 / self.width)), own.new_tensor(math.log(0.9)), own)
+        own = one_hot(index, self.width, cells.dtype)
+        logits = torch.lerp(torch.full_like(own, math.log(0.1 / self.width)), own.new_full((), math.log(0.9)), own)
         return logits.masked_fill(cells.isnan().unsqueeze(-1), torch.nan).flatten(1)
 
     def forward(self, params: Tensor) -> Distribution:

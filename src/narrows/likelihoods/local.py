@@ -97,6 +97,8 @@ class Local(Levels, kind="local"):
         super().build(schema)
         self.shape = schema.shape
         windows = [window(channel, self.shape[0], self.reach) for channel in range(self.shape[0])]
+        for channel, seen in enumerate(windows):
+            self.register_buffer(f"window_{channel}", torch.tensor(seen, device="cpu"), persistent=False)
         self.first = nn.ModuleList(nn.Linear(len(seen), self.width) for seen in windows)
         self.linear = nn.ParameterList(torch.zeros(len(seen)) for seen in windows)
         with torch.no_grad():
@@ -147,9 +149,9 @@ class Local(Levels, kind="local"):
         """Mixtures (m, s, 3 * components) of one channel at pixels (m, s)."""
         height, width = canvas.shape[2:]
         rows, columns = places // self.shape[2], places % self.shape[2]
-        offsets = [(c * height + r) * width + x for c, r, x in window(channel, self.shape[0], self.reach)]
+        c, r, x = self.get_buffer(f"window_{channel}").unbind(1)
         base = (rows + self.reach) * width + columns + self.reach
-        cells = base.unsqueeze(-1) + torch.tensor(offsets, device=base.device)
+        cells = base.unsqueeze(-1) + ((c * height + r) * width + x)
         near = canvas.flatten(1).gather(1, cells.flatten(1)).view(*cells.shape)
         # Whole numbers below 256 and ones are exact in bfloat16, too; the biases come as products, which are fast.
         first, line = self.first[channel], self.linear[channel]

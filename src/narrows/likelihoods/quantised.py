@@ -19,7 +19,9 @@ from narrows.likelihoods.pixels import DiscretizedLogistic, Levels
 from narrows.noise import Noise
 from narrows.sampling import draw
 
-AROUND = [(row, column) for row in range(-3, 4) for column in range(-3, 4) if (row, column) != (0, 0)]
+REACH = 3
+SIDE = range(-REACH, REACH + 1)
+AROUND = [(row, column) for row in SIDE for column in SIDE if (row, column) != (0, 0)]
 """Rows and columns, seen from a pixel, of the coarse levels that it is restored from beside its own."""
 RESTORING_WIDTH = 64
 STEP_FEATURES = 2
@@ -52,6 +54,7 @@ class Quantised(Levels, kind="quantised"):
     pace = 4.0
     matrices = True
     n_params = 0
+    offsets: Tensor
 
     def __init__(
         self,
@@ -90,6 +93,9 @@ class Quantised(Levels, kind="quantised"):
         self.local.build(schema)
         self.shape = schema.shape
         self.steps = tuple(step_of(min(near, (self.levels - 1) // 2)) for near in (self.finest, self.coarsest))
+        columns = self.shape[2] + 2 * REACH
+        offsets = [0, *(row * columns + column for row, column in AROUND)]
+        self.register_buffer("offsets", torch.tensor(offsets, device="cpu"), persistent=False)
         self.restoring = nn.Sequential(
             nn.Linear(self.shape[0] * (len(AROUND) + 1) + STEP_FEATURES, RESTORING_WIDTH),
             nn.ReLU(),
@@ -126,13 +132,11 @@ class Quantised(Levels, kind="quantised"):
 
     def restored(self, q: Tensor, steps: Tensor, places: Tensor) -> Tensor:
         """Levels (m, c, s) at pixels (m, s), from coarse ones (m, c, rows, columns) in steps (m,)."""
-        reach = AROUND[-1][0]
-        padded = F.pad(q, (reach,) * 4, mode="replicate").flatten(2)
-        columns = self.shape[2] + 2 * reach
-        own = (places // self.shape[2] + reach) * columns + places % self.shape[2] + reach
-        offsets = torch.tensor([0] + [row * columns + column for row, column in AROUND], device=places.device)
-        cells = (own.unsqueeze(1) + offsets[:, None]).flatten(1)
-        seen = padded.gather(2, cells.unsqueeze(1).expand(-1, self.shape[0], -1)).unflatten(2, (len(offsets), -1))
+        padded = F.pad(q, (REACH,) * 4, mode="replicate").flatten(2)
+        columns = self.shape[2] + 2 * REACH
+        own = (places // self.shape[2] + REACH) * columns + places % self.shape[2] + REACH
+        cells = (own.unsqueeze(1) + self.offsets[:, None]).flatten(1)
+        seen = padded.gather(2, cells.unsqueeze(1).expand(-1, self.shape[0], -1)).unflatten(2, (len(self.offsets), -1))
         step = steps.view(-1, 1, 1)
         value = in_levels(seen[:, :, 0], step, self.levels)
         inputs = [
