@@ -295,6 +295,20 @@ def test_trains_on_any_number_of_rows(n, batch_size):
     assert math.isfinite(held_out(fitted.model, torch.from_numpy(table(n))).nats)
 
 
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [(SMALL, 1e-3), (SMALL, 3.0), ({"latent": "batch-top-k"}, 1e-2)],
+)
+def test_the_held_out_figure_told_is_that_of_the_weights_kept(settings, rate):
+    """Also where the start is better than anything after it, as it is where the rate is far too high."""
+    rows = table()
+    fitted = fit_table("autoencoder", rows, settings, rate=rate, batch_size=8)
+    held = split(rows, fitted)[1]
+    assert fitted.record["held_out_nats"] == pytest.approx(held_out(fitted.model, held).nats, rel=1e-5)
+    history = [entry["validation"]["nats"] for entry in fitted.record["history"]]
+    assert (fitted.record["held_out_nats"] < min(history, default=math.inf)) == (rate > 1)
+
+
 def test_every_field_of_the_plan_that_changes_what_is_trained_is_in_the_record():
     plan = fit_table(seed=7).record["plan"]
     others = {"checkpoint", "resume", "log", "eager"}

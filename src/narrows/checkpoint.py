@@ -18,6 +18,7 @@ from narrows.train import Run
 from narrows.values import Figures, Progress
 
 FILE = "checkpoint.safetensors"
+BEST = ("nats", "kept", "waited")
 
 
 class Best:
@@ -26,7 +27,9 @@ class Best:
     Attributes
     ----------
     nats : float
-        The lowest figure.
+        The lowest figure, which a later one has to be below.
+    kept : float or None
+        That of the weights here.
     waited : int
         Validations since then.
     weights : dict of str to Tensor
@@ -35,13 +38,14 @@ class Best:
 
     def __init__(self) -> None:
         self.nats = math.inf
+        self.kept: float | None = None
         self.waited = 0
         self.weights: dict[str, Tensor] = {}
 
     def see(self, nats: float, weights: Mapping[str, Tensor]) -> None:
         """Take the figure of one more validation, and the weights that had it."""
         if nats < self.nats:
-            self.nats, self.waited = nats, 0
+            self.nats, self.kept, self.waited = nats, nats, 0
             self.weights = copied(weights, self.weights)
         else:
             self.waited += 1
@@ -100,13 +104,13 @@ def hand_on(run: Run, best: Best, history: list[Progress]) -> None:
 def _packed(run: Run, best: Best, history: list[Progress]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, numbers = run.state()
     tensors |= {f"best.{name}": tensor for name, tensor in best.weights.items()}
-    return tensors, {**numbers, "best": {"nats": best.nats, "waited": best.waited}, "history": history}
+    return tensors, {**numbers, "best": {name: getattr(best, name) for name in BEST}, "history": history}
 
 
 def _unpack(tensors: dict[str, Tensor], numbers: dict[str, Any], run: Run, best: Best, history: list[Progress]) -> None:
     run.restore(tensors, numbers)
     best.nats = math.inf if numbers["best"]["nats"] is None else numbers["best"]["nats"]
-    best.waited = numbers["best"]["waited"]
+    best.kept, best.waited = numbers["best"].get("kept"), numbers["best"]["waited"]
     best.weights = under("best.", tensors)
     history[:] = [_progress(record) for record in numbers["history"]]
 

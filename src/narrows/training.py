@@ -117,6 +117,7 @@ class Training:
             "plan": self.identity,
             "data": {"rows": self.rows, "fingerprint": self.fingerprint, "held_out": len(validation)},
             "history": self.history,
+            "held_out_nats": self.best.kept,
             "findings": findings,
             "seconds": run.seconds,
             "steps": run.step,

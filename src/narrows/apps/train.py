@@ -14,7 +14,6 @@ from narrows.apps.training_examples import Asked, Examples, shared
 from narrows.apps.training_members import (
     TrainedMembers,
     findings_of,
-    lowest_held_out,
     member_files,
     train_members,
 )
@@ -54,7 +53,7 @@ class Trained:
     seconds : float
         Time spent in training.
     training_nats, held_out_nats : float or None
-        The objective, in nats per example: over the last interval, and the lowest on held-out rows.
+        The objective, in nats per example: over the last interval, and of the weights kept, on held-out rows.
     findings : list of str
         What the doctor found.
     notes : list of str
@@ -181,7 +180,7 @@ def _trained(
         steps=fitted.record["steps"],
         seconds=fitted.record["seconds"],
         training_nats=history[-1]["training"]["nats"] if history else None,
-        held_out_nats=lowest_held_out(fitted),
+        held_out_nats=fitted.record["held_out_nats"],
         findings=findings_of(fitted),
         notes=list(examples.notes),
     )

@@ -41,7 +41,7 @@ class TrainedMembers:
     seconds : float
         Time spent in training all.
     held_out_nats : list of float
-        The lowest objective of each on its held-out rows, in nats per example.
+        The objective of the weights kept of each on its held-out rows, in nats per example.
     mean_held_out_nats, spread_held_out_nats : float or None
         Their mean, and their standard deviation where there are several.
     findings : list of str
@@ -88,7 +88,8 @@ def train_members(
         for fitted, beside in zip(trained, [files.enter_context(writing(path)) for path in outputs], strict=True):
             save(fitted, beside)
     first = trained[0]
-    held_out = [nats for nats in map(lowest_held_out, trained) if nats is not None]
+    figures = [fitted.record["held_out_nats"] for fitted in trained]
+    held_out = [nats for nats in figures if nats is not None]
     return TrainedMembers(
         models=[str(path) for path in outputs],
         preset=preset,
@@ -105,12 +106,6 @@ def train_members(
         findings=[f"{path}: {said}" for path, one in zip(outputs, trained, strict=True) for said in findings_of(one)],
         notes=list(examples.notes),
     )
-
-
-def lowest_held_out(fitted: Fitted) -> float | None:
-    """The lowest objective on held-out rows, in nats per example; None where none were held out."""
-    figures = [entry["validation"]["nats"] for entry in fitted.record["history"] if entry["validation"]]
-    return min(figures) if figures else None
 
 
 def findings_of(fitted: Fitted) -> list[str]:
