@@ -1,9 +1,9 @@
-"""Steps on an accelerator at one launch each: a step is captured once, as a graph of its kernels, and then replayed."""
+"""Steps that are captured once and replayed: on an accelerator as one graph of kernels, on a processor as a program."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -11,23 +11,31 @@ from torch import Tensor, nn
 
 from narrows.errors import InputError
 from narrows.noise import Noise
+from narrows.noting import Asked, Noting, Program
 from narrows.parts import Part
+from narrows.tensors import copied
 from narrows.values import Labelled, Scores, apart
 
-WARMING = 3  # steps before the capture: what libraries make at their first call is none of a step's kernels
+WARMING = 3  # steps before the capture: what libraries make at their first call is no part of a step
+
+Rows = Tensor | Labelled
+Step = Callable[[Rows], Scores]
 
 
 class Graph(Protocol):
-    """What captures computations on tensors that stay where they are, and does them again."""
+    """What captures a step and does it again.
+
+    What changes from step to step must stand in tensors that stay where they are, but for the rows.
+    """
 
     def warming(self) -> AbstractContextManager[Any]:
-        """Within the block computations are done as those will be that are captured."""
+        """Within the block a step is done as those will be that are captured."""
 
-    def capturing(self) -> AbstractContextManager[Any]:
-        """Within the block computations are noted, and not done."""
+    def capture(self, step: Step, rows: Rows) -> Scores | None:
+        """Do a step, and capture it; None, with nothing done, where steps hang on what tensors hold."""
 
-    def replay(self) -> None:
-        """Do what was captured, on what now stands in the same tensors; draws go on with their streams."""
+    def replay(self, rows: Rows) -> Scores:
+        """Do on other rows, as many, what was captured; draws go on with their streams."""
 
 
 class CudaGraph:
@@ -37,15 +45,14 @@ class CudaGraph:
     ----------
     device : torch.device
         Where they run.
-    generators : sequence of torch.Generator
-        Those that are drawn from, beside torch's own.
+    noise : Noise
+        What is drawn from.
     """
 
-    def __init__(self, device: torch.device, generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, device: torch.device, noise: Noise) -> None:
         self._stream = torch.cuda.Stream(device)
         self._graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            self._graph.register_generator_state(generator)
+        self._graph.register_generator_state(noise.generator)
 
     @contextmanager
     def warming(self) -> Iterator[None]:
@@ -56,28 +63,89 @@ class CudaGraph:
             yield
         here.wait_stream(self._stream)
 
-    def capturing(self) -> AbstractContextManager[Any]:
-        """See `Graph`."""
-        return torch.cuda.graph(self._graph, stream=self._stream)
+    def capture(self, step: Step, rows: Rows) -> Scores:
+        """See `Graph`; what cannot be captured is an error, since parts that ask the host say so.
 
-    def replay(self) -> None:
-        """See `Graph`."""
+        Raises
+        ------
+        InputError
+            If CUDA refuses the capture.
+        """
+        self._rows = Labelled(rows.rows.clone(), rows.condition.clone()) if isinstance(rows, Labelled) else rows.clone()
+        try:
+            with torch.cuda.graph(self._graph, stream=self._stream):
+                self._scores = step(self._rows)
+        except RuntimeError as error:
+            raise InputError(
+                f"a step of this model cannot be captured on the accelerator ({' '.join(str(error).split())[:160]}); "
+                f"take --eager, which launches its kernels one by one"
+            ) from error
+        return self.replay(rows)
+
+    def replay(self, rows: Rows) -> Scores:
+        """See `Graph`; the next replay writes over what this one has computed, but for the scores returned."""
+        for place, new in zip(_tensors(self._rows), _tensors(rows), strict=True):
+            place.copy_(new)
         self._graph.replay()
+        scores = self._scores
+        return Scores(scores.nats.clone(), scores.log_px.clone(), scores.kl.clone())
+
+
+class ProcessorGraph:
+    """The operations of a step on a processor, without the modules and the record of gradients that lead to them.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Whose steps they are.
+    noise : Noise
+        What is drawn from.
+    """
+
+    def __init__(self, model: nn.Module, noise: Noise) -> None:
+        self._model = model
+        self._noise = noise
+
+    def warming(self) -> AbstractContextManager[Any]:
+        """See `Graph`."""
+        return nullcontext()
+
+    def capture(self, step: Step, rows: Rows) -> Scores | None:
+        """See `Graph`; weights move last in a step, so that they need not be kept."""
+        buffers, drawn = copied(dict(self._model.named_buffers())), self._noise.state()
+        program = Program(_tensors(rows))
+        try:
+            with Noting(program):
+                scores = step(rows)
+        except Asked:
+            for name, tensor in self._model.named_buffers():
+                tensor.copy_(buffers[name])
+            self._noise.restore(drawn)
+            return None
+        program.finish((scores.nats, scores.log_px, scores.kl))
+        self._model.zero_grad()  # replays leave no gradients behind, and these would only take memory
+        self._program = program
+        return scores
+
+    def replay(self, rows: Rows) -> Scores:
+        """See `Graph`."""
+        return Scores(*self._program.run(_tensors(rows)))
 
 
 def graph_for(model: nn.Module, noise: Noise) -> Graph | None:
-    """What captures the steps of a model; None on a processor, and where a part asks the host on the way."""
-    device = noise.generator.device
-    if device.type != "cuda" or any(isinstance(part, Part) and part.asks_host for part in model.modules()):
+    """What captures the steps of a model; None where a part asks the host on the way."""
+    if any(isinstance(part, Part) and part.asks_host for part in model.modules()):
         return None
-    return CudaGraph(device, [noise.generator])
+    device = noise.generator.device
+    makers: dict[str, Callable[[], Graph]] = {
+        "cuda": lambda: CudaGraph(device, noise),
+        "cpu": lambda: ProcessorGraph(model, noise),
+    }
+    return makers[device.type]() if device.type in makers else None
 
 
 class CapturedStep:
     """One and the same step on batch after batch: the first ones and shorter ones as they come, the others replayed.
-
-    Batches of full size are copied to where the captured step looks for its rows. All else that changes from step to
-    step must stand in tensors that stay where they are, and none of it may be asked for on the host.
 
     Parameters
     ----------
@@ -91,38 +159,25 @@ class CapturedStep:
         self._size = size
         self._graph = graph
         self._warm = 0
-        self._captured: tuple[Tensor | Labelled, Scores] | None = None
+        self._captured = False
 
-    def take(self, step: Callable[[Tensor | Labelled], Scores], raw: Tensor | Labelled) -> Scores:
+    def take(self, step: Step, rows: Rows) -> Scores:
         """Take the step, which is the same in all calls, on a batch; return its scores."""
-        if len(raw) != self._size:
-            return step(raw)
+        if len(rows) != self._size:
+            return step(rows)
+        if self._captured:
+            return self._graph.replay(rows)
         if self._warm < WARMING:
             self._warm += 1
             with self._graph.warming():
-                return step(raw)
-        if self._captured is None:
-            self._captured = self._capture(step, raw)
-        rows, scores = self._captured
-        for place, new in zip(_tensors(rows), _tensors(raw), strict=True):
-            place.copy_(new)
-        self._graph.replay()
-        return Scores(*(figures.clone() for figures in (scores.nats, scores.log_px, scores.kl)))
-
-    def _capture(
-        self, step: Callable[[Tensor | Labelled], Scores], raw: Tensor | Labelled
-    ) -> tuple[Tensor | Labelled, Scores]:
-        """Capture a step on a copy of a batch; return the copy, and where the scores come to stand."""
-        rows = Labelled(raw.rows.clone(), raw.condition.clone()) if isinstance(raw, Labelled) else raw.clone()
-        try:
-            with self._graph.capturing():
-                return rows, step(rows)
-        except RuntimeError as error:
-            raise InputError(
-                f"a step of this model cannot be captured on the accelerator ({' '.join(str(error).split())[:160]}); "
-                f"take --eager, which launches its kernels one by one"
-            ) from error
+                return step(rows)
+        scores = self._graph.capture(step, rows)
+        self._captured = scores is not None
+        if scores is None:
+            self._size = 0  # no batch is of that size: every step is taken as it comes
+            return step(rows)
+        return scores
 
 
-def _tensors(raw: Tensor | Labelled) -> list[Tensor]:
-    return [part for part in apart(raw) if part is not None]
+def _tensors(rows: Rows) -> list[Tensor]:
+    return [part for part in apart(rows) if part is not None]

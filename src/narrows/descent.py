@@ -52,8 +52,9 @@ class Optimizer:
             self._resident.fill_(rate)
 
     def reside(self, device: torch.device) -> None:
-        """Keep the rate on the device of the parameters from now on, so that a step that is captured follows it."""
-        self._resident = torch.tensor(self._rate, device=device)
+        """Keep the rate in a tensor beside the parameters from now on, so that a step that is captured follows it."""
+        # A processor's kernels read a number in double, which so is the number that it would be given.
+        self._resident = torch.tensor(self._rate, dtype=torch.float64 if device.type == "cpu" else None, device=device)
 
     @property
     def parameters(self) -> list[Tensor]:

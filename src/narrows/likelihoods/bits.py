@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
+from narrows.noting import as_one
+
 GROUP = 8
 MINUS_ONE = torch.tensor(-1.0)
 SMALLEST = 1e-30  # of a product of probabilities; below, float32 has fewer digits
@@ -42,16 +44,22 @@ class _Grouped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, bits: Tensor) -> Tensor:
-        sign = torch.add(MINUS_ONE, bits, alpha=2)
-        p = (logits * sign).sigmoid_()
+        nats, p, sign = as_one(_told, logits, bits)
         ctx.save_for_backward(p, sign)
-        products = p.unflatten(-1, (GROUP, -1)).prod(-2)
-        if float(products.min()) < SMALLEST:
-            return logsigmoid(logits * sign).sum(-1)
-        return products.log_().sum(-1)
+        return nats
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         p, sign = ctx.saved_tensors
         return torch.addcmul(sign, sign, p, value=-1).mul_(slopes[0].unsqueeze(-1)), None
+
+
+def _told(logits: Tensor, bits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of ln p, p and s; see `_Grouped`."""
+    sign = torch.add(MINUS_ONE, bits, alpha=2)
+    p = (logits * sign).sigmoid_()
+    products = p.unflatten(-1, (GROUP, -1)).prod(-2)
+    if float(products.min()) < SMALLEST:
+        return logsigmoid(logits * sign).sum(-1), p, sign
+    return products.log_().sum(-1), p, sign

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
+from narrows.noting import asked
+
 MOST = 1 / 8  # share of numbers that are not zero, above which a whole product is as fast
 LEAST_PRODUCTS = 2**26  # of a whole product, below which it takes less time than finding the numbers
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by the bytes of a number; they compare fastest
@@ -72,6 +74,7 @@ class Few:
     @classmethod
     def of(cls, z: Tensor) -> Self | None:
         """Find them in z (n, m); None where they are many."""
+        asked()
         z = z.detach().contiguous()
         # NumPy skips over zeros eight at a time, which torch does not.
         places = np.flatnonzero((z.view(INTEGERS[z.element_size()]) != 0).numpy())
