@@ -229,11 +229,9 @@ def test_a_program_follows_what_it_is_given_and_what_is_written_in_place():
     total.zero_()
     factor.mul_(10)
     for number in range(3):
+        before = total.clone()
         found, after = program.run([x + number]), total.clone()
-        if number:
-            total.copy_(before)
-        else:
-            total.zero_()
+        total.copy_(before)
         for ours, theirs in zip(found, function(x + number), strict=True):
             assert torch.equal(ours, theirs)
         assert torch.equal(total, after)
