@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import torch
@@ -43,7 +44,7 @@ class Program:
     def __init__(self, given: Sequence[Tensor]) -> None:
         self._values: list[Any] = []
         self._lines: list[tuple[Callable[..., Any], list[Any], Any]] = []
-        self._program: list[tuple[Callable[..., Any], list[Any], Any, list[int]]] = []
+        self._program: list[tuple[Callable[..., Any], Callable[[list[Any]], Sequence[Any]], Any, list[int]]] = []
         self._outs: list[int] = []
         self._passing: list[int] = []
         self._homes: dict[Key, int] = {}
@@ -88,7 +89,10 @@ class Program:
         for place, line in last.items():
             if place not in self._outs and place not in self._fixed:
                 dropped[line].append(place)
-        self._program = [(*line, drops) for line, drops in zip(self._lines, dropped, strict=True)]
+        self._program = [
+            (operation, _taker(takes), gives, drops)
+            for (operation, takes, gives), drops in zip(self._lines, dropped, strict=True)
+        ]
         for place in made - self._fixed:
             self._values[place] = None
         self._passing = [place for place in (*self._given, *self._outs) if place not in self._fixed]
@@ -100,8 +104,8 @@ class Program:
         values = self._values
         for place, tensor in zip(self._given, given, strict=True):
             values[place] = tensor
-        for operation, takes, gives, drops in self._program:
-            made = operation(*[values[t] if t.__class__ is int else [values[one] for one in t] for t in takes])
+        for operation, taken, gives, drops in self._program:
+            made = operation(*taken(values))
             if gives.__class__ is int:
                 values[gives] = made
             elif gives is not None:
@@ -233,6 +237,13 @@ def _with_options(
     operation: Callable[..., Any], count: int, names: Sequence[str], still: Mapping[str, Any], *given: Any
 ) -> Any:
     return operation(*given[:count], **still, **dict(zip(names, given[count:], strict=True)))
+
+
+def _taker(takes: Sequence[Any]) -> Callable[[list[Any]], Sequence[Any]]:
+    """What takes the values at places, and lists of them at lists of places."""
+    if len(takes) > 1 and all(isinstance(place, int) for place in takes):
+        return itemgetter(*takes)
+    return lambda values: [values[t] if isinstance(t, int) else [values[one] for one in t] for t in takes]
 
 
 def _asks(operation: Any, arguments: Any) -> bool:

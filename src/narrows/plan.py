@@ -62,8 +62,8 @@ class Plan:
     device : str
         Where to train, such as cpu or cuda; ``"auto"`` takes an accelerator where there is one.
     eager : bool
-        On an accelerator, launch the kernels of each step one by one; otherwise a step is captured as one graph where
-        it can be, and replayed.
+        Compute each step anew; otherwise a step is captured where it can be, and replayed: on a processor to the same
+        bits.
     """
 
     epochs: int | None = None
