@@ -80,8 +80,13 @@ def narrows_run(
     model.matrix_dtype = precision_for(precision, model.device)
     rows = torch.from_numpy(schema.from_user(data)).to(device)
     model.adapt(rows)
+    return run_of(model, rows, batch)
+
+
+def run_of(model: Model, rows: Tensor, batch: int) -> Run:
+    """A training of a model on raw rows, before its first step."""
     optimizer = make_optimizer("adam", model, 1e-3)
-    return Run(model, Batches(rows, batch), optimizer, Constant(), Noise(0, device), steps=10**9)
+    return Run(model, Batches(rows, batch), optimizer, Constant(), Noise(0, model.device), steps=10**9)
 
 
 def epoch_of(run: Run) -> Contender:

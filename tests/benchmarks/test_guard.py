@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NAMES = ["train-100", "train-512", "train-convolutional", "train-dictionary", "score", "embed", "likelihood"]
-NAMES += ["generate", "impute", "denoise", "compress", "read-table"]
+NAMES = ["train-100", "train-512", "train-convolutional", "train-dictionary"]
+NAMES += ["score", "embed", "likelihood"]
+NAMES += ["generate", "impute", "denoise"]
+NAMES += ["compress"]
+NAMES += ["read-table"]
 
 
 @pytest.fixture(scope="module")
