@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NAMES = ["train-100", "train-512", "train-convolutional", "train-dictionary"]
+NAMES = ["train-1", "train-100", "train-512", "train-convolutional", "train-dictionary", "train-denoiser"]
+NAMES += ["train-compressor", "train-lossy", "train-map", "train-score", "train-iwae", "train-imputing"]
+NAMES += ["train-members", "train-stream", "fit-detector", "fit-detector-fast"]
 NAMES += ["score", "embed", "likelihood"]
 NAMES += ["generate", "impute", "denoise"]
 NAMES += ["compress"]
