@@ -10,8 +10,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = ["train-1", "train-100", "train-512", "train-convolutional", "train-dictionary", "train-denoiser"]
 NAMES += ["train-compressor", "train-lossy", "train-map", "train-score", "train-iwae", "train-imputing"]
 NAMES += ["train-members", "train-stream", "fit-detector", "fit-detector-fast"]
-NAMES += ["score", "embed", "likelihood"]
-NAMES += ["generate", "impute", "denoise"]
+NAMES += ["score", "score-fast", "explain", "embed", "embed-sparse", "embed-map", "validate", "evaluate", "likelihood"]
+NAMES += ["anneal", "generate", "measure-samples", "fit-prior", "impute", "denoise"]
 NAMES += ["compress"]
 NAMES += ["read-table"]
 
