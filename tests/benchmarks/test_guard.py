@@ -12,7 +12,7 @@ NAMES += ["train-compressor", "train-lossy", "train-map", "train-score", "train-
 NAMES += ["train-members", "train-stream", "fit-detector", "fit-detector-fast"]
 NAMES += ["score", "score-fast", "explain", "embed", "embed-sparse", "embed-map", "validate", "evaluate", "likelihood"]
 NAMES += ["anneal", "generate", "measure-samples", "fit-prior", "impute", "denoise"]
-NAMES += ["compress"]
+NAMES += ["compress", "decompress", "compress-lossy", "compress-bits-back", "compress-table"]
 NAMES += ["read-table"]
 
 
