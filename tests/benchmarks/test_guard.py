@@ -13,7 +13,7 @@ NAMES += ["train-members", "train-stream", "fit-detector", "fit-detector-fast"]
 NAMES += ["score", "score-fast", "explain", "embed", "embed-sparse", "embed-map", "validate", "evaluate", "likelihood"]
 NAMES += ["anneal", "generate", "measure-samples", "fit-prior", "impute", "denoise"]
 NAMES += ["compress", "decompress", "compress-lossy", "compress-bits-back", "compress-table"]
-NAMES += ["read-table"]
+NAMES += ["read-table", "unpack-table", "detect-table", "read-images", "read-batches", "checkpoint"]
 
 
 @pytest.fixture(scope="module")
