@@ -28,6 +28,7 @@ NO_BENCHMARKS = (
     "pairs_coding",
     "pairs_files",
     "pairs_scoring",
+    "pairs_serving",
     "pairs_training",
     "pythae_samples",
     "rank_plot",

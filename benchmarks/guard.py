@@ -29,6 +29,7 @@ import torch
 import pairs_coding
 import pairs_files
 import pairs_scoring
+import pairs_serving
 import pairs_training
 from narrows.allocation import keep_freed_memory
 from pairs import Pair
@@ -36,7 +37,7 @@ from record import RESULTS, record
 
 ROUNDS = 9
 ALLOWED = 0.8  # of the recorded ratio: noise of a busy machine moves medians by less
-MODULES = (pairs_training, pairs_scoring, pairs_coding, pairs_files)
+MODULES = (pairs_training, pairs_scoring, pairs_coding, pairs_files, pairs_serving)
 PAIRS: dict[str, Callable[[], Pair]] = {name: pair for module in MODULES for name, pair in module.PAIRS.items()}
 
 

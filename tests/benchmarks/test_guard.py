@@ -14,6 +14,7 @@ NAMES += ["score", "score-fast", "explain", "embed", "embed-sparse", "embed-map"
 NAMES += ["anneal", "generate", "measure-samples", "fit-prior", "impute", "denoise"]
 NAMES += ["compress", "decompress", "compress-lossy", "compress-bits-back", "compress-table"]
 NAMES += ["read-table", "unpack-table", "detect-table", "read-images", "read-batches", "checkpoint"]
+NAMES += ["stream", "serve", "explore", "report"]
 
 
 @pytest.fixture(scope="module")
