@@ -43,7 +43,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 test: $(VENV)/.dev  ## run the tests
 	$(ONE_THREAD) $(KEEP_COMPILED) $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
-bench: $(VENV)/.dev  ## see in two minutes whether anything became slower; BENCH=benchmarks/one.py measures a claim and records it
+bench: $(VENV)/.dev  ## see in three minutes whether anything became slower; BENCH=benchmarks/one.py measures a claim and records it
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python $$script; done
 
 guide: $(VENV)/.docs  ## build the guide into site/, from docs/

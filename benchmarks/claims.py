@@ -24,6 +24,12 @@ NO_BENCHMARKS = (
     "claims",
     "cut_fashion_sample",
     "load",
+    "pairs",
+    "pairs_coding",
+    "pairs_files",
+    "pairs_scoring",
+    "pairs_serving",
+    "pairs_training",
     "pythae_samples",
     "rank_plot",
     "readme",
@@ -250,7 +256,7 @@ CLAIMS = (
     Claim(
         "guard",
         "pieces of work beside plain loops",
-        lambda f: "; ".join(f"{name} {ratio:.2f}" for name, ratio in f["ratios"].items()),
+        lambda f: "; ".join(f"{name} {ratio:.2g}" for name, ratio in f["ratios"].items()),
     ),
     Claim("sparse_photographs", "a dictionary of patches", "{explained_variance:.2f} of the variance, {l0:.1f} on"),
     Claim(

@@ -1,4 +1,4 @@
-"""Training steps compiled by torch.compile beside ours as they are, on the processor: whether compiling repays.
+"""Training steps compiled by torch.compile beside ours computed anew (``--eager``): whether compiling repays.
 
 The VAEs of ``train_speed.py``, of an MLP and of convolutions, in batches of 100 and 512. Compiled is the loss with its
 gradient, which is all of a step but the optimizer's one call; what stands in the way of one graph goes: draws come from
@@ -74,13 +74,14 @@ def make_traceable() -> None:
 
 def compare(data: np.ndarray, network: str, batch: int, rounds: int) -> dict[str, float]:
     """Images a second of both, round by round, and what compiling took."""
-    run = narrows_run(data, batch, settings=NETWORKS[network])
+    run = narrows_run(data, batch, settings=NETWORKS[network], eager=True)
     run.noise = OfTorch(0)
     run.model.loss = torch.compile(run.model.loss, dynamic=False)
     compiled, began = epoch_of(run), time.perf_counter()
     compiled()
     seconds = time.perf_counter() - began
-    speed = raced({"ours": narrows_epoch(data, batch, settings=NETWORKS[network]), "compiled": compiled}, rounds)
+    ours = narrows_epoch(data, batch, settings=NETWORKS[network], eager=True)
+    speed = raced({"ours": ours, "compiled": compiled}, rounds)
     return {
         "ours_images_per_second": round(median(speed["ours"])),
         "compiled_images_per_second": round(median(speed["compiled"])),

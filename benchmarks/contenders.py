@@ -82,7 +82,12 @@ def narrows_run(
     model.matrix_dtype = precision_for(precision, model.device)
     rows = torch.from_numpy(schema.from_user(data)).to(device)
     model.adapt(rows)
-    optimizer, noise = make_optimizer("adam", model, 1e-3), Noise(0, device)
+    return run_of(model, rows, batch, eager=eager)
+
+
+def run_of(model: Model, rows: Tensor, batch: int, *, eager: bool = False) -> Run:
+    """A training of a model on raw rows, before its first step."""
+    optimizer, noise = make_optimizer("adam", model, 1e-3), Noise(0, model.device)
     graph = None if eager else graph_for(model, noise)
     return Run(model, Batches(rows, batch), optimizer, Constant(), noise, steps=10**9, graph=graph)
 

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NAMES = ["train-100", "train-512", "train-convolutional", "train-dictionary", "score", "embed", "likelihood"]
-NAMES += ["generate", "impute", "denoise", "compress", "read-table"]
+NAMES = ["train-1", "train-100", "train-512", "train-convolutional", "train-dictionary", "train-denoiser"]
+NAMES += ["train-compressor", "train-lossy", "train-map", "train-score", "train-iwae", "train-imputing"]
+NAMES += ["train-members", "train-stream", "fit-detector", "fit-detector-fast"]
+NAMES += ["score", "score-fast", "explain", "embed", "embed-sparse", "embed-map", "validate", "evaluate", "likelihood"]
+NAMES += ["anneal", "generate", "measure-samples", "fit-prior", "impute", "denoise"]
+NAMES += ["compress", "decompress", "compress-lossy", "compress-bits-back", "compress-table"]
+NAMES += ["read-table", "unpack-table", "detect-table", "read-images", "read-batches", "checkpoint"]
+NAMES += ["stream", "serve", "explore", "report"]
 
 
 @pytest.fixture(scope="module")
