@@ -17,6 +17,7 @@ from narrows.data.schema import infer_schema
 from narrows.data.specimens import examples
 from narrows.errors import InputError
 from narrows.fit import fit
+from narrows.latents import Gaussian
 from narrows.likelihoods.bits import log_prob_of_bits
 from narrows.model import Model
 from narrows.networks import few
@@ -203,6 +204,18 @@ def test_where_a_step_cannot_be_captured_nothing_of_it_is_left():
     taking = CapturedStep(2, graph)
     for number in range(1, WARMING + 4):
         assert taking.take(step, torch.full((2, 3), float(number))).nats.tolist() == [18 * number**2] * 2
+
+
+def test_a_part_from_elsewhere_is_captured_only_if_it_says_that_it_may_be():
+    class Elsewhere(Gaussian):
+        pass
+
+    recipe, specimen = first_recipe("variational")
+    for asks, graph in ((None, type(None)), (True, type(None)), (False, ProcessorGraph)):
+        if asks is not None:
+            Elsewhere.asks_host = asks
+        model = Model(dataclasses.replace(recipe, latent=Elsewhere(4)), specimen.schema)
+        assert isinstance(graph_for(model, Noise(0)), graph)
 
 
 # --- What is noted ---------------------------------------------------------------------------------------------------

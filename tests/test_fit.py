@@ -241,7 +241,8 @@ def test_a_likelihood_that_breaks_later_leaves_the_best_weights(monkeypatch):
         return forward(likelihood, params * (math.nan if calls > 280 else 1.0))
 
     monkeypatch.setattr(Gaussian, "forward", breaks)
-    fitted = fit_table(rows=table(400), epochs=30, batch_size=4, schedule="constant")
+    # What a replay computes does not hang on how often something was called.
+    fitted = fit_table(rows=table(400), epochs=30, batch_size=4, schedule="constant", eager=True)
     assert "the reconstruction term stopped being finite" in fitted.record["findings"][0]["what"]
     assert len(fitted.record["history"]) == 3  # 90 steps an epoch
     assert same(fitted.model, whole.model)

@@ -52,8 +52,12 @@ class Part(nn.Module):
 
     @property
     def asks_host(self) -> bool:
-        """Whether a training step asks on the host what a tensor holds, so that it cannot be captured as a graph."""
-        return False
+        """Whether a training step asks on the host what a tensor holds, or goes by other things that change there.
+
+        Such a step cannot be captured. A part from outside of narrows is taken to do so unless it says ``asks_host =
+        False``.
+        """
+        return not type(self).__module__.startswith("narrows.")
 
     @classmethod
     @cache
