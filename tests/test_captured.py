@@ -413,9 +413,10 @@ def test_a_captured_training_on_an_accelerator_is_the_eager_one(preset):
 
 
 class Apart(TorchDispatchMode):
-    """Refuses what brings tensors of two devices together, as sending one to the other does."""
+    """Refuses what brings tensors of two devices together, as sending one to the other does, and what looks at them."""
 
     def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        assert operation is not torch.ops.aten._linalg_check_errors.default, "a factorisation asks whether it is one"
         result = operation(*arguments, **(options or {}))
         leaves = torch.utils._pytree.tree_leaves((arguments, options, result))
         devices = {leaf.device for leaf in leaves if isinstance(leaf, torch.Tensor)}

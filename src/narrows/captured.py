@@ -75,9 +75,14 @@ class CudaGraph:
         try:
             with torch.cuda.graph(self._graph, stream=self._stream):
                 self._scores = step(self._rows)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
+            first: BaseException = error  # what the end of a capture says of it hides why it ended
+            while first.__context__ is not None:
+                first = first.__context__
             raise InputError(
-                f"a step of this model cannot be captured on the accelerator ({' '.join(str(error).split())[:160]}); "
+                f"a step of this model cannot be captured on the accelerator ({' '.join(str(first).split())[:160]}); "
                 f"take --eager, which launches its kernels one by one"
             ) from error
         return self.replay(rows)

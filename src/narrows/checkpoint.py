@@ -110,7 +110,7 @@ def _packed(run: Run, best: Best, history: list[Progress]) -> tuple[dict[str, Te
 def _unpack(tensors: dict[str, Tensor], numbers: dict[str, Any], run: Run, best: Best, history: list[Progress]) -> None:
     run.restore(tensors, numbers)
     best.nats = math.inf if numbers["best"]["nats"] is None else numbers["best"]["nats"]
-    best.kept, best.waited = numbers["best"].get("kept"), numbers["best"]["waited"]
+    best.kept, best.waited = numbers["best"].get("kept", numbers["best"]["nats"]), numbers["best"]["waited"]
     best.weights = under("best.", tensors)
     history[:] = [_progress(record) for record in numbers["history"]]
 

@@ -294,6 +294,6 @@ def precision_for(precision: str, device: torch.device) -> torch.dtype | None:
     if precision != "auto":
         raise unknown("precision", precision, ("auto", *asked))
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("amx") else None

@@ -1,6 +1,7 @@
 """A folder of shards has one output for each: whole, once, by whoever works on it, and found again by the next run."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -233,6 +234,42 @@ def test_a_damaged_shard_is_named_and_left_out_if_asked(line, here, done, capfd)
     told = json.loads(done(*line, "--skip-bad-shards", "--json"))
     assert (told["made"], told["found"], told["rows"]) == (2, 1, 120)
     assert "shard part-1.parquet was left out: " in told["notes"][0]
+
+
+def test_what_another_shard_would_meet_as_well_leaves_none_out(line, monkeypatch, capfd):
+    """A full disk is not the fault of a shard: to leave it out would end well with outputs missing."""
+    from narrows.cli import run
+
+    def opened(source, target):
+        if source.endswith("part-1.parquet"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return {"rows": 1}
+
+    attempt = engines.attempt
+    monkeypatch.setattr(engines, "attempt", lambda _, place, source, target: attempt(opened, place, source, target))
+    assert run([*map(str, line), "--skip-bad-shards"]) == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert "No space left on device; finished shards are kept, and the same command goes on from them" in said
+
+
+@pytest.mark.parametrize(
+    ("met", "bad"),
+    [
+        (InputError("row 3 is empty"), True),
+        (OSError(errno.EACCES, "Permission denied", "in.csv"), True),
+        (OSError("not a zip file"), True),
+        (OSError(errno.EACCES, "Permission denied", "out.csv"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (MemoryError("8 GiB"), False),
+    ],
+)
+def test_whose_fault_it_is(met, bad):
+    def opened(source, target):
+        raise met
+
+    outcome = engines.attempt(opened, 3, "in.csv", Path("out.csv"))
+    assert (outcome.place, outcome.bad) == (3, bad)
+    assert outcome.refused
 
 
 def test_a_row_is_named_by_its_place(trained, monkeypatch, here, refused):

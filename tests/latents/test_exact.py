@@ -48,6 +48,15 @@ class TestKlSparse:
         assert gradients[0].abs().min() > 0
         torch.testing.assert_close(*gradients)
 
+    def test_uses_at_their_target_cost_nothing_and_break_nothing(self):
+        """There rounding leaves a divergence now above 0 and now below."""
+        for rho in (0.05, 0.1, 0.3, 0.9):
+            for away in (0, 1e-7, -1e-7, 1e-6, -1e-6, 1e-5):
+                latent = KlSparse(1, rho=rho, momentum=1.0).train()
+                h = torch.full((4, 1), rho * (1 + away)).logit().requires_grad_()
+                price(latent, h).mean().backward()
+                assert all(tensor.isfinite().all() for tensor in (h.grad, *latent.buffers()))
+
     def test_the_mean_use_runs_over_batches_in_training_alone(self):
         latent = KlSparse(2, rho=0.5, momentum=0.25)
         h = torch.full((3, 2), 50.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import io
 import json
@@ -26,6 +27,8 @@ Made = Mapping[str, int]  # figures of a shard, which add up over shards
 Opened = Callable[[str, Path], Made]
 
 STANDARD_ERROR = 2
+# Errors that another shard would meet as well.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 RETRIES = 3  # of a shard whose worker was lost
 STARTS = 3  # Ray gives processes of its own 15 seconds to start, which a busy machine may not
 STORE_BYTES = 2**27  # names and figures are all that workers are sent
@@ -61,29 +64,33 @@ class Outcome:
         Its figures.
     refused : str or None
         Why there is no output.
+    bad : bool
+        Whether that is for what the shard holds: it may be left out, and others need not fail as well.
     """
 
     place: int
     made: Mapping[str, int]
     refused: str | None = None
+    bad: bool = False
 
 
-def attempt(opened: Opened, source: str, target: Path) -> tuple[Made, str | None]:
-    """Make the output of a shard; its figures, or, in a sentence, why there is none."""
+def attempt(opened: Opened, place: int, source: str, target: Path) -> Outcome:
+    """Make the output of a shard: its figures, or, in a sentence, why there is none."""
     try:
-        return opened(source, target), None
+        return Outcome(place, opened(source, target))
     except InputError as error:
-        return {}, str(error)
+        return Outcome(place, {}, str(error), bad=True)
     except OSError as error:
-        return {}, f"could not read or write {error.filename or source}: {error.strerror or error}"
+        said = f"could not read or write {error.filename or source}: {error.strerror or error}"
+        return Outcome(place, {}, said, bad=error.filename in (None, source) and error.errno not in OF_THE_MACHINE)
     except MemoryError as error:
-        return {}, lack_of_memory(error)
+        return Outcome(place, {}, lack_of_memory(error))
 
 
 def in_this_process(opened: Opened, tasks: Sequence[Task]) -> Generator[Outcome]:
     """Work on one task after the other."""
     for place, task in enumerate(tasks):
-        yield Outcome(place, *attempt(opened, str(task.shard.path), task.target))
+        yield attempt(opened, place, str(task.shard.path), task.target)
 
 
 def under_ray(work: Work, tasks: Sequence[Task], workers: int | None, address: str | None) -> Generator[Outcome]:
@@ -130,7 +137,7 @@ def under_ray(work: Work, tasks: Sequence[Task], workers: int | None, address: s
             )
         try:
             for row in made.iter_rows():
-                yield Outcome(int(row["place"]), json.loads(row["made"]), row["refused"] or None)
+                yield Outcome(int(row["place"]), json.loads(row["made"]), row["refused"] or None, bool(row["bad"]))
         except RayError as error:
             raise InputError(
                 f"Ray gave up ({brief(error)}); finished shards are kept, and the same command goes on from them"
@@ -150,8 +157,9 @@ class _Worker:
         self._opened = work.open()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        made, refused = attempt(self._opened, row["source"], Path(row["target"]))
-        return {"place": row["place"], "made": json.dumps(dict(made)), "refused": refused or ""}
+        outcome = attempt(self._opened, row["place"], row["source"], Path(row["target"]))
+        told = {"place": outcome.place, "made": json.dumps(dict(outcome.made)), "bad": outcome.bad}
+        return {**told, "refused": outcome.refused or ""}
 
 
 @contextmanager

@@ -148,6 +148,8 @@ def each_shard(
         for outcome in counted("working on shards", outcomes, len(left), lambda _: 1):
             if outcome.refused is None:
                 sums.update(outcome.made)
+            elif not outcome.bad:
+                raise InputError(f"{outcome.refused}; finished shards are kept, and the same command goes on from them")
             elif skip:
                 notes.append(f"shard {left[outcome.place].shard.path.name} was left out: {outcome.refused}")
             else:

@@ -221,7 +221,8 @@ class KlSparse(Exact, kind="kl-sparse"):
             return distributions.Point(z, (self.weight * apart).expand(h.shape[0]))
         assert self.control is not None
         # The divergence is quadratic near the target, so this is the relative distance over the one allowed, less 1.
-        error = (apart.detach() / self.allowed).sqrt() - 1
+        # At the target rounding may leave a divergence below 0.
+        error = (apart.detach() / self.allowed).clamp_min(0.0).sqrt() - 1
         return distributions.Point(z, self.control(apart, error).expand(h.shape[0]))
 
     def _from_target(self, use: Tensor) -> Tensor:

@@ -58,7 +58,8 @@ class FactorAnalysis:
         products = _outer(self.loadings).flatten(1)
         size = self.loadings.shape[1]
         precision = (weight @ products).unflatten(1, (size, size))
-        factor = torch.linalg.cholesky(precision + torch.eye(size, dtype=x.dtype, device=x.device))
+        # The identity and more is positive definite; torch's other one asks an accelerator whether it is.
+        factor = torch.linalg.cholesky_ex(precision + torch.eye(size, dtype=x.dtype, device=x.device)).L
         return torch.cholesky_solve(pull.unsqueeze(2), factor).squeeze(2), factor
 
     def regression(self, x: Tensor, targets: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
