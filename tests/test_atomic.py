@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from narrows import InputError
-from narrows.atomic import check_target, writing, writing_folder
+from narrows.atomic import check_folder, check_target, writing, writing_folder
 
 
 def names(folder):
@@ -111,6 +111,19 @@ def test_a_folder_without_rights(here):
     (here / "locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match="may not be written to"):
         check_target(here / "locked" / "a")
+
+
+def test_a_folder_that_takes_no_files_whatever_its_rights(here):
+    """Such as one of the kernel, or of another machine that does not know its root."""
+    kernel = Path("/proc")
+    if not kernel.is_dir():
+        pytest.skip("this system has no folder of the kernel's processes")
+    for check in (check_target, check_folder):
+        with pytest.raises(InputError, match=r"/proc may not be written to \("):
+            check(kernel / "a")
+    check_target(here / "a")
+    check_folder(here / "a")
+    assert names(here) == []
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["new", "empty"])

@@ -201,7 +201,7 @@ def test_where_a_step_cannot_be_captured_nothing_of_it_is_left():
     assert graph.capture(step, torch.ones(2, 3)) is None
     assert torch.equal(model.kept, torch.zeros(3))
     assert torch.equal(noise.state(), drawn)
-    taking = CapturedStep(2, graph)
+    taking = CapturedStep((2,), graph)
     for number in range(1, WARMING + 4):
         assert taking.take(step, torch.full((2, 3), float(number))).nats.tolist() == [18 * number**2] * 2
 
@@ -362,7 +362,7 @@ def test_a_graph_of_cuda_is_captured_on_the_stream_that_its_warm_up_was_on(monke
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, stream: Block(graph, stream=stream.name))
-    noise = type("Drawn", (), {"generator": "noise"})
+    noise = type("Drawn", (), {"generators": ["noise"]})
     graph, seen = CudaGraph("card", noise), []
 
     def step(rows):
@@ -388,7 +388,7 @@ def test_what_cuda_refuses_is_said_with_a_way_out(monkeypatch):
     for name in ("Stream", "CUDAGraph"):
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(torch.cuda, "graph", refuse)
-    graph = CudaGraph("card", type("Drawn", (), {"generator": "noise"}))
+    graph = CudaGraph("card", type("Drawn", (), {"generators": ["noise"]}))
     said = r"^a step .* \(operation not permitted when stream is capturing\); take --eager, which launches"
     with pytest.raises(InputError, match=said):
         graph.capture(None, torch.ones(2, 3))

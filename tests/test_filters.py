@@ -222,3 +222,13 @@ def test_logs_every_interval_as_a_line_at_once(tmp_path):
     assert lines[0]["training"] == {"nats": 9, "distortion": 8, "rate": 1}
     list(filters.logged(iter(intervals), path))
     assert len(path.read_text().splitlines()) == 6
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no device that is always full")
+    (tmp_path / "log").symlink_to(full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        next(filters.logged(iter(told([4.0])), tmp_path / "log"))
+    assert raised.value.filename == str(tmp_path / "log")

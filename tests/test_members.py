@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from narrows import load
+from narrows.captured import WARMING, ProcessorGraph
 from narrows.combinations import AXES, completions, variants
 from narrows.data.batches import Batches
 from narrows.data.filed import Filed
@@ -23,7 +24,7 @@ from narrows.members import check_parts, fit_members
 from narrows.model import Model
 from narrows.noise import Noise
 from narrows.optimizers import make_optimizer
-from narrows.parts import kinds
+from narrows.parts import Part, kinds
 from narrows.persist import save
 from narrows.plan import Plan
 from narrows.presets import PRESETS, choose
@@ -110,6 +111,34 @@ def test_each_preset_trains_as_members_or_says_what_to_take(preset):
         else:
             trained = fit_members(rows, schema, preset, settings, PLAN, 2, labels=LABELS)
             check_alike(trained, rows, schema, preset, settings, PLAN, labels=LABELS)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_steps_of_members_by_replays_are_those_that_would_be_taken(preset, monkeypatch):
+    replays = []
+    replay = ProcessorGraph.replay
+    monkeypatch.setattr(ProcessorGraph, "replay", lambda self, rows: replays.append(rows) or replay(self, rows))
+    for rows, schema in DATA.values():
+        try:
+            recipe = choose(preset, schema)
+        except InputError:
+            continue
+        if refusal(recipe):
+            continue
+        settings = {"network.width": 8} if hasattr(recipe.network, "width") else {}
+        captured, eager = (
+            fit_members(rows, schema, preset, settings, plan, 2, labels=LABELS)
+            for plan in (PLAN, dataclasses.replace(PLAN, eager=True))
+        )
+        steps = captured[0].record["steps"]
+        asks = any(isinstance(part, Part) and part.asks_host for part in captured[0].model.modules())
+        assert len(replays) == (0 if asks else steps - WARMING - 1) or not steps
+        for ours, theirs in zip(captured, eager, strict=True):
+            for entry, other in zip(ours.record["history"], theirs.record["history"], strict=True):
+                assert {**entry, "seconds": 0} == {**other, "seconds": 0}
+            for name, tensor in ours.model.state_dict().items():
+                torch.testing.assert_close(tensor, theirs.model.state_dict()[name], rtol=0, atol=0, equal_nan=True)
+        return
 
 
 @pytest.mark.parametrize(

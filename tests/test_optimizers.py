@@ -289,3 +289,27 @@ def test_the_range_test_leaves_the_model_as_it_was():
     assert all(p.grad is None for p in model.parameters())
     assert (model.training, batches.epoch, batches.position) == (mode, 0, 0)
     assert rate_of(model, batches, Plan(rate="auto", optimizer="sgd")) == rate
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4), (2, 3, 4, 5)])
+def test_adam_moves_numbers_the_same_however_they_lie_in_memory(shape):
+    first, *slopes = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0)).unbind()
+    turned = (lambda tensor: tensor.mT.contiguous().mT) if len(shape) > 1 else torch.Tensor.clone
+    layouts = {"rows": torch.Tensor.contiguous, "turned": turned}
+    if len(shape) == 4:
+        layouts["channels last"] = lambda tensor: tensor.contiguous(memory_format=torch.channels_last)
+    moved = []
+    for lay in layouts.values():
+        parameter = torch.nn.Parameter(lay(first.clone()))
+        optimizer = Adam([([parameter], 1.0)], 1e-2)
+        for slope in slopes:
+            parameter.grad = lay(slope.clone())
+            optimizer.step()
+        moved.append(parameter.detach())
+    oracle = torch.nn.Parameter(first.clone())
+    rule = torch.optim.Adam([oracle], 1e-2)
+    for slope in slopes:
+        oracle.grad = slope.clone()
+        rule.step()
+    for found in moved:
+        torch.testing.assert_close(found, oracle.detach())

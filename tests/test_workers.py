@@ -237,3 +237,13 @@ def test_each_worker_has_an_accelerator_of_its_own(monkeypatch):
         launch.accelerator("cuda:1", 0, 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert launch.accelerator("auto", 0, 3) == "cpu"
+
+
+@pytest.mark.parametrize(("local_rank", "error"), [("0", InputError), ("1", SaidByAnother)])
+def test_where_accelerators_are_missing_one_worker_of_each_machine_says_so(monkeypatch, local_rank, error):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in {**LAUNCHED, "LOCAL_RANK": local_rank, "OMP_NUM_THREADS": "3"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="2 workers were started on a machine with 1 accelerators") as raised:
+        launch.joined("cuda").__enter__()
+    assert type(raised.value) is error

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -34,15 +35,14 @@ def writing(path: Path | str) -> Iterator[Path]:
     target = Path(os.path.realpath(path))  # a link stays a link
     beside = _beside(target)
     try:
-        beside.touch()
-        mode = beside.stat().st_mode  # what this person's files get; some libraries write files only they can read
-        yield beside
-        beside.chmod(mode)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(target)
-    except OSError as error:
-        raise _named(error, path) from error
+        with naming(path):
+            beside.touch()
+            mode = beside.stat().st_mode  # what this person's files get; some libraries write files only they can read
+            yield beside
+            beside.chmod(mode)
+            with beside.open("rb") as written:
+                os.fsync(written.fileno())
+            beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -71,13 +71,12 @@ def writing_folder(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))  # a link stays a link
     beside = _beside(target)
     try:
-        beside.mkdir()
-        yield beside
-        if empty:
-            target.rmdir()
-        beside.rename(target)
-    except OSError as error:
-        raise _named(error, path) from error
+        with naming(path):
+            beside.mkdir()
+            yield beside
+            if empty:
+                target.rmdir()
+            beside.rename(target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -106,13 +105,26 @@ def check_folder(path: Path) -> None:
     place = next(one for one in (path, *path.absolute().parents) if one.exists())
     if not place.is_dir():
         raise InputError(f"{place} is a file; give the name of a folder to write into")
-    if not os.access(place, os.W_OK):
-        raise InputError(f"{place} may not be written to; choose another folder")
+    _check_takes_files(place, "choose another folder")
 
 
-def _named(error: OSError, path: Path | str) -> OSError:
-    """The same trouble with the name that a person gave: libraries give no number, or the temporary name."""
-    return OSError(error.errno or errno.EIO, " ".join((error.strerror or str(error)).split()), str(path))
+def _check_takes_files(folder: Path, remedy: str) -> None:
+    """Raise `InputError` unless a file can be made in a folder: what its mode says does not bind every file system."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} may not be written to ({error.strerror}); {remedy}") from error
+
+
+@contextlib.contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Have trouble with a file within the block bear the name that a person gave: libraries tell none, or another."""
+    try:
+        yield
+    except OSError as error:
+        said = " ".join((error.strerror or str(error)).split())
+        raise OSError(error.errno or errno.EIO, said, str(path)) from error
 
 
 def check_target(path: Path, inputs: Iterable[Path | str] = (), *, makes: str = "a file") -> None:
@@ -133,8 +145,7 @@ def check_target(path: Path, inputs: Iterable[Path | str] = (), *, makes: str = 
         raise InputError(f"{path} is a device or a pipe; give the name of a file to write")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} in; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path.parent} may not be written to; choose another folder for {path.name}")
+    _check_takes_files(path.parent, f"choose another folder for {path.name}")
     # A key may follow the name of a file, as in data.npz:x.
     given = [Path(name) for source in inputs for name in (str(source), str(source).rpartition(":")[0])]
     if path.exists() and any(source.is_file() and source.samefile(path) for source in given):

@@ -52,7 +52,8 @@ class CudaGraph:
     def __init__(self, device: torch.device, noise: Noise) -> None:
         self._stream = torch.cuda.Stream(device)
         self._graph = torch.cuda.CUDAGraph()
-        self._graph.register_generator_state(noise.generator)
+        for generator in noise.generators:
+            self._graph.register_generator_state(generator)
 
     @contextmanager
     def warming(self) -> Iterator[None]:
@@ -89,7 +90,7 @@ class CudaGraph:
 
     def replay(self, rows: Rows) -> Scores:
         """See `Graph`; the next replay writes over what this one has computed, but for the scores returned."""
-        for place, new in zip(_tensors(self._rows), _tensors(rows), strict=True):
+        for place, new in zip(tensors_of(self._rows), tensors_of(rows), strict=True):
             place.copy_(new)
         self._graph.replay()
         scores = self._scores
@@ -118,7 +119,7 @@ class ProcessorGraph:
     def capture(self, step: Step, rows: Rows) -> Scores | None:
         """See `Graph`; weights move last in a step, so that they need not be kept."""
         buffers, drawn = copied(dict(self._model.named_buffers())), self._noise.state()
-        program = Program(_tensors(rows))
+        program = Program(tensors_of(rows))
         try:
             with Noting(program):
                 scores = step(rows)
@@ -134,7 +135,7 @@ class ProcessorGraph:
 
     def replay(self, rows: Rows) -> Scores:
         """See `Graph`."""
-        return Scores(*self._program.run(_tensors(rows)))
+        return Scores(*self._program.run(tensors_of(rows)))
 
 
 def graph_for(model: nn.Module, noise: Noise) -> Graph | None:
@@ -154,21 +155,22 @@ class CapturedStep:
 
     Parameters
     ----------
-    size : int
-        Rows of a full batch.
+    size : tuple of int
+        Of a full batch: its rows; of several models, how many they are, and the rows of each.
     graph : Graph
         What captures the step.
     """
 
-    def __init__(self, size: int, graph: Graph) -> None:
+    def __init__(self, size: tuple[int, ...], graph: Graph) -> None:
         self._size = size
         self._graph = graph
+        self._capturable = True
         self._warm = 0
         self._captured = False
 
     def take(self, step: Step, rows: Rows) -> Scores:
         """Take the step, which is the same in all calls, on a batch; return its scores."""
-        if len(rows) != self._size:
+        if not self._capturable or apart(rows)[0].shape[: len(self._size)] != self._size:
             return step(rows)
         if self._captured:
             return self._graph.replay(rows)
@@ -179,10 +181,11 @@ class CapturedStep:
         scores = self._graph.capture(step, rows)
         self._captured = scores is not None
         if scores is None:
-            self._size = 0  # no batch is of that size: every step is taken as it comes
+            self._capturable = False
             return step(rows)
         return scores
 
 
-def _tensors(rows: Rows) -> list[Tensor]:
+def tensors_of(rows: Rows) -> list[Tensor]:
+    """Raw rows, and the class of each where it is known, as a list."""
     return [part for part in apart(rows) if part is not None]

@@ -165,10 +165,10 @@ class Adam(Optimizer):
     def move(self, group: Group, gradients: list[Tensor], rate: float | Tensor) -> None:
         """Move parameters of one group."""
         torch._fused_adamw_(
-            group.parameters,
-            gradients,
-            group.kept["exp_avg"],
-            group.kept["exp_avg_sq"],
+            _as_they_lie(group.parameters),
+            _as_they_lie(gradients),
+            _as_they_lie(group.kept["exp_avg"]),
+            _as_they_lie(group.kept["exp_avg_sq"]),
             [],
             group.kept["step"],
             lr=rate,
@@ -179,6 +179,11 @@ class Adam(Optimizer):
             amsgrad=False,
             maximize=False,
         )
+
+
+def _as_they_lie(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Matrices and stacks of them in the order of their numbers in memory: else the kernel takes thrice as long."""
+    return [tensor.mT if tensor.dim() > 1 and not tensor.is_contiguous() else tensor for tensor in tensors]
 
 
 class ClippedSgd(Optimizer):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from narrows.atomic import naming
 from narrows.checkpoint import Best, save_checkpoint
 from narrows.data.held_out import HeldOut
 from narrows.doctor import broken
@@ -112,8 +113,7 @@ def checkpointed(
 
 def logged(progress: Iterator[Progress], path: Path) -> Iterator[Progress]:
     """Append each interval's progress to a file as a JSON line."""
-    with path.open("a", encoding="utf-8") as lines:
-        for now in progress:
+    for now in progress:
+        with naming(path), path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(plain(now)) + "\n")
-            lines.flush()
-            yield now
+        yield now

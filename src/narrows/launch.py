@@ -83,7 +83,10 @@ def joined(device: str) -> Iterator[Workers]:
     if count == 1:
         yield workers
         return
-    chosen = torch.device(accelerator(device, local_rank, local_count))
+    try:
+        chosen = torch.device(accelerator(device, local_rank, local_count))
+    except InputError as error:  # which all workers of this machine meet
+        raise (SaidByAnother if local_rank else InputError)(str(error)) from error
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     with in_touch():

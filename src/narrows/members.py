@@ -70,11 +70,12 @@ def fit_members(
     if isinstance(values, Filed):
         raise _single("rows that stay in their file are", members)
     values = np.ascontiguousarray(values)  # once for all members, whose tensors then share it
-    plans = [dataclasses.replace(plan, seed=seed) for seed in member_seeds(plan.seed, members)]
+    # It is the steps of all that are captured, not those of each.
+    plans = [dataclasses.replace(plan, seed=seed, eager=True) for seed in member_seeds(plan.seed, members)]
     trainings = [begin(values, schema, preset, settings, one, noisy, labels) for one in plans]
     rate = None if plan.rate is None else float(plan.rate)
     make = partial(make_optimizer, plan.optimizer, rate=rate, momentum=plan.momentum)
-    for _ in watch(_in_step(trainings, Stack([training.run for training in trainings], make))):
+    for _ in watch(_in_step(trainings, Stack([training.run for training in trainings], make, eager=plan.eager))):
         pass
     return [training.finished() for training in trainings]
 

@@ -29,6 +29,11 @@ class Noise:
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.shared = shared
 
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        """What the draws come from."""
+        return [self.generator]
+
     def normal(self, shape: Sequence[int], *, rows: int) -> Tensor:
         """Standard normal draws of ``shape``, in which axis ``rows`` counts the examples."""
         return self._spread(torch.randn, shape, rows)
@@ -48,12 +53,13 @@ class Noise:
         return draw(drawn, generator=self.generator, device=self.generator.device).expand(tuple(shape))
 
     def state(self) -> Tensor:
-        """The position in the stream, as bytes."""
-        return self.generator.get_state()
+        """The position in the stream, as bytes; that in each one side by side."""
+        return torch.cat([generator.get_state() for generator in self.generators])
 
     def restore(self, state: Tensor) -> None:
         """Go back to a position that `state` gave."""
-        self.generator.set_state(state)
+        for generator, one in zip(self.generators, state.chunk(len(self.generators)), strict=True):
+            generator.set_state(one.clone())  # torch reads it from the start of its storage
 
 
 class Tempered(Noise):
@@ -117,21 +123,17 @@ class RowNoise(Noise):
     def __init__(self, seeds: Sequence[tuple[int, ...]], device: torch.device | str = "cpu") -> None:
         super().__init__(0, device)
         mixed = [int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1) for seed in seeds]
-        self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in mixed]
+        self._generators = [torch.Generator(device=device).manual_seed(seed) for seed in mixed]
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        """One for each example."""
+        return self._generators
 
     def _spread(self, draw: Callable[..., Tensor], shape: Sequence[int], rows: int) -> Tensor:
         one = [length for axis, length in enumerate(shape) if axis != rows]
         drawn = [draw(one, generator=generator, device=generator.device) for generator in self.generators]
         return torch.stack(drawn, rows)
-
-    def state(self) -> Tensor:
-        """The position in each stream, as bytes."""
-        return torch.stack([generator.get_state() for generator in self.generators])
-
-    def restore(self, state: Tensor) -> None:
-        """Go back to the positions that `state` gave."""
-        for generator, one in zip(self.generators, state, strict=True):
-            generator.set_state(one.clone())  # torch reads it from the start of its storage
 
 
 class StackedNoise(Noise):
@@ -150,6 +152,11 @@ class StackedNoise(Noise):
         self.shared = False
         self.sources = sources
         self.member = member
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        """Those of all sources."""
+        return [source.generator for source in self.sources]
 
     def poisson(self, mean: Tensor) -> Tensor:
         """Refuse counts: how much of a stream each takes depends on its mean."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from narrows.captured import CapturedStep, Rows, graph_for, tensors_of
 from narrows.descent import Optimizer
 from narrows.model import Model
 from narrows.noise import Noise, StackedNoise
@@ -30,13 +31,16 @@ class Stack:
         Before their first step, of equal numbers of steps and rows.
     make : callable
         Makes the optimizer over a model's parameters, of which each number must move by its own gradient alone.
+    eager : bool
+        Compute each step anew, rather than capture one; see `narrows.captured`.
     """
 
-    def __init__(self, runs: Sequence[Run], make: Callable[[Model], Optimizer]) -> None:
+    def __init__(self, runs: Sequence[Run], make: Callable[[Model], Optimizer], *, eager: bool = False) -> None:
         self.places = {run: place for place, run in enumerate(runs)}
         self.model = copy.deepcopy(runs[0].model).train()
+        turned = {module.weight for module in self.model.modules() if isinstance(module, nn.Linear)}
         for whole, *rows in zip(_tensors(self.model), *(_tensors(run.model) for run in runs), strict=True):
-            whole.data = torch.stack([row.data for row in rows])
+            whole.data = (_stacked_turned if whole in turned else torch.stack)([row.data for row in rows])
             for row, place in zip(rows, whole.data, strict=True):
                 row.data = place
         self.optimizer = make(self.model)
@@ -49,6 +53,10 @@ class Stack:
         self._parameters, self._buffers = dict(loss.named_parameters()), dict(loss.named_buffers())
         self._member = torch.arange(len(runs), device=self.model.device)
         self._losses = vmap(self._loss_of(loss), randomness="same")
+        graph = None if eager else graph_for(self.model, StackedNoise(self.noises, self._member))
+        self.captured = None if graph is None else CapturedStep((len(runs), runs[0].batches.size), graph)
+        if graph is not None:
+            self.optimizer.reside(self.model.device)
 
     @property
     def lead(self) -> Run:
@@ -58,7 +66,7 @@ class Stack:
     def release(self, run: Run) -> None:
         """Let a run go: its model has tensors of its own from now on, which no step moves."""
         for tensor in _tensors(run.model):
-            tensor.data = tensor.data.clone()
+            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
         del self.places[run]
 
     def update(self) -> Scores:
@@ -66,12 +74,18 @@ class Stack:
         lead = self.lead
         self.clock.set(lead.step, lead.share)
         self.optimizer.rate = lead.rate
-        self.optimizer.forget()
-        surrogates, *scores = self._losses(self._parameters, self._buffers, self._rows(), self._member)
-        (surrogates.sum() * lead.per_cell).backward()
-        self.optimizer.step()
+        rows = self._rows()
+        scores = self._descend(rows) if self.captured is None else self.captured.take(self._descend, rows)
         for run in self.places:
             run.stepped()
+        return scores
+
+    def _descend(self, rows: Rows) -> Scores:
+        """Compute a step; see `Run`."""
+        self.optimizer.forget()
+        surrogates, *scores = self._losses(self._parameters, self._buffers, tuple(tensors_of(rows)), self._member)
+        (surrogates.sum() * self.lead.per_cell).backward()
+        self.optimizer.step()
         return Scores(*scores)
 
     def interval(self) -> dict[Run, Progress]:
@@ -97,11 +111,11 @@ class Stack:
 
         return of
 
-    def _rows(self) -> tuple[Tensor, ...]:
+    def _rows(self) -> Rows:
         """The next batch of each run, (members, n, x), and the classes of the rows where they are known."""
         batches = [next(batch) for batch in self.batches]
-        parts = [(one.rows, one.condition) if isinstance(one, Labelled) else (one,) for one in batches]
-        return tuple(map(torch.stack, zip(*parts, strict=True)))
+        rows, *classes = map(torch.stack, zip(*map(tensors_of, batches), strict=True))
+        return Labelled(rows, *classes) if classes else rows
 
 
 class _Loss(nn.Module):
@@ -119,6 +133,11 @@ def train_stacked(stack: Stack) -> Iterator[dict[Run, Progress]]:
     """Train until the end of the runs that are left, yielding once an interval; see `narrows.train.train`."""
     while stack.lead.share < 1.0:
         yield stack.interval()
+
+
+def _stacked_turned(weights: Sequence[Tensor]) -> Tensor:
+    """Weights of linear maps (members, out, in), in memory as (members, in, out): so lie their slopes under `vmap`."""
+    return torch.stack([weight.T for weight in weights]).mT
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

@@ -87,7 +87,7 @@ class Run:
         self.figures = torch.zeros(3, 0)
         # One rate of learning serves 30 columns and 784 pixels alike when the gradient is that of nats per cell.
         self.per_cell = torch.tensor(1.0 / model.schema.size, device=model.device)
-        self.captured = None if graph is None else CapturedStep(batches.size, graph)
+        self.captured = None if graph is None else CapturedStep((batches.size,), graph)
         if graph is not None:
             optimizer.reside(model.device)
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -314,6 +315,35 @@ def test_refuses_what_are_no_shards(trained, here, refused, monkeypatch):
 def test_without_ray_there_is_one_line(line, refused, monkeypatch):
     monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
     refused(*line, "--engine", "ray", says="pip install 'narrows[ray]'")
+
+
+@pytest.mark.parametrize("given", ["option", "environment"])
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_where_no_cluster_answers_there_is_one_line_at_once_and_nothing_is_begun(
+    line, refused, monkeypatch, given, scheme
+):
+    monkeypatch.setattr(engines, "check_ray", lambda: None)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"{scheme}127.0.0.1:{closed.getsockname()[1]}"
+        says = f"Ray has no cluster at {address}; start it, give another --engine-address, or leave out RAY_ADDRESS"
+        if given == "option":
+            refused(*line, "--engine", "ray", "--engine-address", address, says=says)
+        else:
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            refused(*line, "--engine", "ray", says=says)
+    assert not Path(line[-1]).exists()
+
+
+def test_an_address_without_a_port_that_can_be_is_refused(line, refused, monkeypatch):
+    monkeypatch.setattr(engines, "check_ray", lambda: None)
+    refused(*line, "--engine", "ray", "--engine-address", "here:99999", says="Ray has no cluster at here:99999")
+
+
+def test_names_that_are_no_places_are_left_to_ray(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for address in (None, "auto", "local"):
+        engines.check_cluster(address)
 
 
 def test_names_of_shards(tmp_path):

@@ -84,7 +84,7 @@ def test_refuses_places_before_it_trains(here, refused, table):
     (here / "m-1.safetensors").mkdir()
     refused("train", table, "-o", "m.safetensors", "--members", 2, says="m-1.safetensors is a folder")
     refused("train", table, "-o", "no/m.safetensors", "--members", 2, says="there is no folder no")
-    refused("train", "-", "-o", "m.safetensors", "--members", 2, says="--noisy and --members are for files")
+    refused("train", "-", "-o", "m.safetensors", "--members", 2, says="--members is for a file")
 
 
 def test_refuses_several_workers(refused, table, monkeypatch):

@@ -74,7 +74,7 @@ def test_codes_are_those_of_a_file(given, done, monkeypatch):
     [
         (rows(), ("--epochs", "2"), "--epochs was given for standard input, which is read once"),
         (rows(), ("--preset", "detector-fast"), "preset detector-fast looks at rows more than once"),
-        (rows(), ("--contaminated",), "--contaminated, --noisy and --members are for files"),
+        (rows(), ("--contaminated",), "--contaminated is for a file"),
         (rows(0), (), "standard input has no rows"),
         (b"a,b\n1,2\n", (), "standard input cannot be read as an Arrow stream"),
         (b"", (), "standard input cannot be read as an Arrow stream"),

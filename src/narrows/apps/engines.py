@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import socket
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import Field, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from urllib.parse import urlsplit
 
 from narrows.apps.shard_folder import Task
 from narrows.data.wording import brief
@@ -30,6 +32,7 @@ STANDARD_ERROR = 2
 # Errors that another shard would meet as well.
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 RETRIES = 3  # of a shard whose worker was lost
+SECONDS_TO_ANSWER = 10.0
 STARTS = 3  # Ray gives processes of its own 15 seconds to start, which a busy machine may not
 STORE_BYTES = 2**27  # names and figures are all that workers are sent
 
@@ -150,6 +153,28 @@ def check_ray() -> None:
         raise InputError("--engine ray needs Ray, which is not installed; pip install 'narrows[ray]'")
 
 
+def check_cluster(address: str | None) -> None:
+    """Raise `InputError` where nobody answers at the address of a cluster, for whom Ray waits for minutes.
+
+    Parameters
+    ----------
+    address : str or None
+        As of `under_ray`; only one of a host and a port can be tried.
+    """
+    address = _named(address)
+    try:
+        place = urlsplit(f"//{(address or '').removeprefix('ray://')}")
+        if place.hostname is not None and place.port is not None:
+            socket.create_connection((place.hostname, place.port), SECONDS_TO_ANSWER).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"Ray {_trouble(address)} ({brief(error)})") from error
+
+
+def _named(address: str | None) -> str | None:
+    """The cluster's address that was given, in words or by the environment."""
+    return address or os.environ.get("RAY_ADDRESS")
+
+
 class _Worker:
     """An actor: a model, loaded once, that shards come to."""
 
@@ -172,7 +197,7 @@ def _cluster(workers: int | None, address: str | None) -> Iterator[int]:
 
         own = not ray.is_initialized()
         if own:
-            _join(workers, address or os.environ.get("RAY_ADDRESS"))
+            _join(workers, _named(address))
     try:
         _silence()
         # Ray tells of lost workers on standard output, where results go; its logs have it all.

@@ -53,9 +53,10 @@ class Sharding:
             if self.engine != "ray" and given is not None:
                 raise InputError(f"{option} is for --engine ray; add it, or leave {option} out")
         if self.engine == "ray":
-            from narrows.apps.engines import check_ray
+            from narrows.apps.engines import check_cluster, check_ray
 
             check_ray()
+            check_cluster(self.engine_address)
             return True
         return not output.suffix and Path(data).is_dir() and bool(shards_in(Path(data)))
 

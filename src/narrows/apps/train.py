@@ -189,8 +189,10 @@ def _trained(
 def _check_stream(contaminated: bool, noisy: str | None, members: int | None) -> None:
     """Refuse what has no meaning for rows that come once."""
     refuse_workers("training on standard input")
-    if contaminated or noisy is not None or members is not None:
-        raise InputError("--contaminated, --noisy and --members are for files; leave them out, or give a file")
+    options = {"--contaminated": contaminated, "--noisy": noisy is not None, "--members": members is not None}
+    for option, given in options.items():
+        if given:
+            raise InputError(f"{option} is for a file, and standard input was given; leave it out, or give a file")
 
 
 def _check_preset(preset: str, detects: bool, contaminated: bool, noisy: str | None, members: int | None) -> None:

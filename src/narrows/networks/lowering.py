@@ -50,7 +50,7 @@ class _Halved(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             n, _, height, width = slopes[0].shape
             back = raised(weight.flatten(1).t() @ slope.t(), (n, weight.shape[1], height, width))
-        return back, (slope.t() @ columns.t()).view_as(weight), slope.sum(0)
+        return back, (columns @ slope).t().reshape(weight.shape), slope.sum(0)
 
 
 class _Doubled(torch.autograd.Function):
@@ -71,7 +71,7 @@ class _Doubled(torch.autograd.Function):
         n, _, height, width = slopes[0].shape
         columns = lowered(slopes[0])
         back = (columns.t() @ weight.flatten(1).t()).view(n, height // STRIDE, width // STRIDE, -1).permute(0, 3, 1, 2)
-        return back, (rows.t() @ columns.t()).view_as(weight), slopes[0].sum((0, 2, 3))
+        return back, (columns @ rows).t().reshape(weight.shape), slopes[0].sum((0, 2, 3))
 
 
 def lowered(maps: Tensor) -> Tensor:
