@@ -35,6 +35,7 @@ NO_BENCHMARKS = (
     "readme",
     "record",
     "running",
+    "scaling",
     "sections",
     "sparse_photographs",
     "sparse_speed",
@@ -198,6 +199,11 @@ CLAIMS = (
         "captured_steps",
         "steps captured and replayed: times as fast as computed anew",
         lambda f: "; ".join(f"{case.replace('_', ' ')} {told['ratio']:.2f}" for case, told in f.items()),
+    ),
+    Claim(
+        "late_steps",
+        "steps late in a training: times as fast as with subnormal numbers in them",
+        lambda f: "; ".join(f"{case} {told['times_as_fast']:.2f}" for case, told in f.items()),
     ),
     Claim(
         "members",

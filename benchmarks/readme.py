@@ -1,14 +1,15 @@
-"""Put the recorded figures into the two READMEs and docs/peers.md, each beside the command that made them.
+"""Put the recorded figures into the READMEs, docs/peers.md and docs/scale.md, beside the commands that made them.
 
 python benchmarks/readme.py          # writes the sections between the markers
 
-What a section says are its figures (benchmarks/sections.py); the words around them are in benchmarks/texts/, a file a
-language.
+What a section says are its figures (benchmarks/sections.py, benchmarks/scaling.py); the words around them are in
+benchmarks/texts/, a file a language, and one of docs/scale.md.
 """
 
 from __future__ import annotations
 
 from record import ROOT
+from scaling import SCALE
 from sections import SECTIONS, Cell, Figures, Phrase, Rows
 
 TEXTS = ROOT / "benchmarks" / "texts"
@@ -16,12 +17,13 @@ DOCUMENTS = {
     ROOT / "README.md": "en",
     ROOT / "README.zh-CN.md": "zh-CN",
     ROOT / "docs" / "peers.md": "en",
+    ROOT / "docs" / "scale.md": "scale",
 }
 
 
 def main() -> None:
     figures: dict[str, Figures] = {}
-    for section in SECTIONS:
+    for section in (*SECTIONS, *SCALE):
         try:
             figures[section.__name__] = section()
         except FileNotFoundError as error:

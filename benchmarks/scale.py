@@ -3,20 +3,24 @@
 Each training is ``narrows train`` in a process of its own, on images of 28 x 28 levels, or rows of real numbers, of
 chance: their values do not change what a step costs. The cost is that of the steps alone (``seconds``), the memory the
 peak of the process, the largest of the workers' where there are several; both cover one epoch without validation.
+Beside them what one thread draws and hashes, for the arithmetic of ``docs/scale.md``.
 
     python benchmarks/scale.py
 
-records it, and prints the tables of ``docs/scale.md``. It wants a machine that does nothing else.
+records it; ``python benchmarks/readme.py`` puts it into ``docs/scale.md``. It wants a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +100,27 @@ def by_rows(folder: Path, share: float) -> list[dict[str, Any]]:
     return found
 
 
+def rates(share: float) -> dict[str, float]:
+    """Normal numbers that torch draws, and bytes that SHA-256 takes, a second, on one thread; medians of five."""
+    import torch
+
+    torch.set_num_threads(1)
+    count, held = int(10**7 * share), bytes(10**8)
+    return {
+        "normals_a_second": count / median_seconds(lambda: torch.randn(count)),
+        "sha256_bytes_a_second": len(held) / median_seconds(lambda: hashlib.sha256(held)),
+    }
+
+
+def median_seconds(work: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     names = list(rows[0])
     lines = [" | ".join(name.replace("_", " ") for name in names), "|".join("---" for _ in names)]
@@ -110,11 +135,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the examples; other than 1 is not recorded")
     options = parser.parse_args()
-    began, figures = time.perf_counter(), {}
+    began, figures = time.perf_counter(), dict[str, Any]()
     with tempfile.TemporaryDirectory() as path:
         for part in (by_model, by_width, by_rows):
             figures[part.__name__] = part(Path(path), options.share)
             print(f"\n{table(figures[part.__name__])}", flush=True)
+        figures["rates"] = rates(options.share)
     if options.share == 1.0:
         protocol = "one epoch without validation, batch 512, float32; seconds of the steps alone, peak of one process"
         record("scale", figures, seconds=time.perf_counter() - began, protocol=protocol)

@@ -94,6 +94,7 @@ def speed() -> Figures:
     return {
         "machine": machine(page),
         "rows": rows,
+        "first_steps": f"{figures['batch_100']['ratio_to_pythae_of_the_first_600_steps']:.2f}",
         "memory": f"{memory['narrows']:.0f}",
         "memory_of_pythae": f"{memory['pythae']:.0f}",
     }

@@ -11,6 +11,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from narrows import descent
 from narrows.data.batches import Batches
 from narrows.data.schema import infer_schema
 from narrows.descent import Adam, Optimizer
@@ -313,3 +314,53 @@ def test_adam_moves_numbers_the_same_however_they_lie_in_memory(shape):
         rule.step()
     for found in moved:
         torch.testing.assert_close(found, oracle.detach())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_is_kept_of_gradients_long_gone_becomes_nothing(name):
+    """A unit that rests: means of its gradients fall below float32's normal range, where processors are slow."""
+    model = small_model()
+    optimizer = make_optimizer(name, model)
+    take_steps(model, optimizer, 1)
+    for step in range(1, 1001):
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        optimizer.settle(step)
+    kept = torch.cat([t.flatten() for g in optimizer.groups for t in g.kept[optimizer.moments[0]]])
+    assert not kept.any()
+
+
+def test_only_what_moves_nothing_is_put_to_zero_and_only_every_fifty_steps():
+    model = small_model()
+    optimizer = make_optimizer("adam", model)
+    take_steps(model, optimizer, 3)
+    moments = optimizer.groups[0].kept["exp_avg"][0]
+    moments.view(-1)[:5] = torch.tensor([1e-30, -1e-36, 1e-44, math.nan, -4e-36])
+    before = {key: tensor.clone() for key, tensor in optimizer.state().items()}
+    optimizer.settle(49)
+    for key, tensor in optimizer.state().items():
+        torch.testing.assert_close(tensor, before[key], rtol=0, atol=0, equal_nan=True)
+    optimizer.settle(100)
+    expected = torch.tensor([1e-30, 0.0, 0.0, math.nan, -4e-36])
+    torch.testing.assert_close(moments.view(-1)[:5], expected, rtol=0, atol=0, equal_nan=True)
+    moments.view(-1)[:5] = before["0.exp_avg"].view(-1)[:5]
+    for key, tensor in optimizer.state().items():
+        torch.testing.assert_close(tensor, before[key], rtol=0, atol=0, equal_nan=True)
+
+
+def test_weights_are_the_same_to_the_last_bit_whether_means_that_small_are_kept_or_not(monkeypatch):
+    """Units at rest in half of the steps, in a training long enough that their means would become subnormal."""
+    found = []
+    for negligible in (descent.NEGLIGIBLE, 0.0):
+        monkeypatch.setattr(descent, "NEGLIGIBLE", negligible)
+        model = small_model()
+        optimizer = make_optimizer("adam", model)
+        for step in range(1, 1501):
+            for place, (parameter, slope) in enumerate(zip(model.parameters(), gradients(model, step), strict=True)):
+                parameter.grad = slope if step < 100 or place % 2 or step > 1400 else torch.zeros_like(slope)
+            optimizer.step()
+            optimizer.settle(step)
+        found.append([parameter.detach() for parameter in model.parameters()])
+    for ours, kept in zip(*found, strict=True):
+        assert torch.equal(ours, kept)

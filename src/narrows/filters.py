@@ -113,6 +113,8 @@ def checkpointed(
 
 def logged(progress: Iterator[Progress], path: Path) -> Iterator[Progress]:
     """Append each interval's progress to a file as a JSON line."""
+    with naming(path):
+        path.touch()
     for now in progress:
         with naming(path), path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(plain(now)) + "\n")

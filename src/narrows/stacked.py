@@ -78,6 +78,7 @@ class Stack:
         scores = self._descend(rows) if self.captured is None else self.captured.take(self._descend, rows)
         for run in self.places:
             run.stepped()
+        self.optimizer.settle(lead.step)
         return scores
 
     def _descend(self, rows: Rows) -> Scores:

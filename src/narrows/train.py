@@ -117,6 +117,7 @@ class Run:
         self.optimizer.rate = self.rate
         scores = self._descend(raw) if self.captured is None else self.captured.take(self._descend, raw)
         self.stepped()
+        self.optimizer.settle(self.step)
         return scores
 
     def _descend(self, raw: Tensor | Labelled) -> Scores:

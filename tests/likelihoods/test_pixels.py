@@ -87,6 +87,16 @@ class TestCategorical:
 
 
 class TestLogistic:
+    @pytest.mark.parametrize("level", [0, 128, 255])
+    @pytest.mark.parametrize("mean", [-300.0, 0.0, 128.0, 255.0, 600.0])
+    def test_no_slope_leaves_the_normal_range_of_floats(self, level, mean):
+        """Below it a processor takes many times as long, for products that the slope goes through as well."""
+        loc, scale = (torch.full((1, 1, 1, 1), x, requires_grad=True) for x in (mean, 0.28))
+        p = DiscretizedLogistic(loc, scale, None, 256)
+        (1e-5 * p.log_prob(torch.full((1, 1), float(level))).sum()).backward()
+        for slope in (loc.grad, scale.grad):
+            assert slope == 0 or slope.abs() > 2.0**-100
+
     @given(mean=NUMBER, log_scale=NUMBER, n=st.sampled_from([2, 3, 5, 16, 256]))
     def test_sums_to_one_far_outside_the_range_and_at_every_scale(self, mean, log_scale, n):
         assert masses(logistic([mean, log_scale], n), n).sum().item() == pytest.approx(1, abs=1e-5)

@@ -16,6 +16,10 @@ from narrows.likelihoods.bits import log_prob_of_bits
 from narrows.noise import Noise
 from narrows.sampling import draw, gumbel_argmax
 
+# From where a logistic's tail is nothing beside 1. Slopes further out would soon leave float32's normal range, below
+# which a processor takes several times as long, for the products that they go through as well.
+CERTAIN = 40.0
+
 
 class Bernoulli(Likelihood, kind="bernoulli"):
     """Binary cells: log p(x | z) = sum_i [x_i ln p_i + (1 - x_i) ln(1 - p_i)] nats, p = sigmoid(decoder output).
@@ -196,8 +200,8 @@ class DiscretizedLogistic(Distribution):
         below_top = value < self.levels - 1
         above_bottom = value > 0
         log_mass = (
-            torch.where(below_top, logsigmoid(from_mean + half_step), 0)
-            + torch.where(above_bottom, logsigmoid(half_step - from_mean), 0)
+            torch.where(below_top, logsigmoid((from_mean + half_step).clamp(max=CERTAIN)), 0)
+            + torch.where(above_bottom, logsigmoid((half_step - from_mean).clamp(max=CERTAIN)), 0)
             + torch.where(below_top & above_bottom, torch.log(-torch.expm1(-inverse)), 0)
         )
         if self.logits is None:
