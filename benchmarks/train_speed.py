@@ -56,10 +56,11 @@ TRIED = {
         "map permuted where the weights of the linear layer beside it are fewer, the transpose of the lowering in two "
         "passes; offsets of transposed convolutions that learn apart from the product, for whose slope torch takes as "
         "long as for that of all its weights (8 % at 512); memory kept from step to step, from which pythae gains too "
-        "where both are in one process. Left: parts of a batch at a time, so that what is lowered stays in the cache (no "
-        "faster), torch's fold (2.6 times slower at 512), steps compiled by torch.compile (compiled_steps.json). Steps are captured and replayed, which gains "
-        "6 to 9 % at 100 and up to 3 % at 512 (captured_steps.json). By arithmetic, from parts timed alone: "
-        "Winograd's minimal algorithms, in torch's own operations, lose in transforms what they gain in products."
+        "where both are in one process. Left: parts of a batch at a time, so that what is lowered stays in the cache "
+        "(no faster), torch's fold (2.6 times slower at 512), steps compiled by torch.compile (compiled_steps.json). "
+        "Steps are captured and replayed, which gains 6 to 9 % at 100 and up to 3 % at 512 (captured_steps.json). By "
+        "arithmetic, from parts timed alone: Winograd's minimal algorithms, in torch's own operations, lose in "
+        "transforms what they gain in products."
     ),
 }
 LIMIT = {
