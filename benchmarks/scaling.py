@@ -40,6 +40,15 @@ def ms(seconds: float) -> str:
     return f"{1e3 * seconds:.1f}"
 
 
+def tiny(figure: float) -> str:
+    digits, _, power = f"{figure:.1e}".partition("e")
+    return f"{digits}e{int(power)}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def hours(seconds: float) -> float:
     return seconds / 3600
 
@@ -51,14 +60,15 @@ def gloo() -> Figures:
         "steps": f"{curve['steps']}",
         "first": f"{curve['nats_at_the_first_step']:,.0f}",
         "last": f"{curve['nats_at_the_last_step']:,.0f}",
-        "nats": f"{curve['largest_relative_difference_nats']:.1e}",
-        "weights": f"{curve['largest_difference_of_weights']:.1e}",
+        "nats": tiny(curve["largest_relative_difference_nats"]),
+        "weights": tiny(curve["largest_difference_of_weights"]),
         "checkpoint": f"{kill['checkpoint_step']}",
         "tensors": f"{kill['tensors']}",
         "killed_steps": f"{kill['steps']:,}",
         "rows": f"{page['shards']['rows_without_it']}",
-        "usual_nats": f"{usual['largest_relative_difference_nats']:.0e}",
-        "usual_rate": f"{usual['largest_relative_difference_rate']:.0e}",
+        "usual_nats": tiny(usual["largest_relative_difference_nats"]),
+        "usual_rate": tiny(usual["largest_relative_difference_rate"]),
+        "machine": machine(recorded("distributed")),
     }
 
 
@@ -136,8 +146,8 @@ def growth() -> Figures:
         "sent_by_two": f"{SENT / 2e6:.1f}",
         "sent": f"{SENT / 1e6:.1f}",
         "sending": ms(sending),
-        "share": f"{pace.step_large / (pace.step_large + sending):.0%}",
-        "share_of_more": f"{4 * pace.step_large / (4 * pace.step_large + sending):.0%}",
+        "share": percent(pace.step_large / (pace.step_large + sending)),
+        "share_of_more": percent(4 * pace.step_large / (4 * pace.step_large + sending)),
         "normals": f"{normals / 1e6:.0f}",
         "rates_machine": machine(recorded("scale")),
         "codes": f"{drawn[CODE] / 1e6:.1f}",
@@ -170,7 +180,7 @@ def billion() -> Figures:
         "sending": ms(sending),
         "step": ms(step),
         "minutes": f"{steps * step / 60:.1f}",
-        "share": f"{work / step:.0%}",
+        "share": percent(work / step),
         "pass_seconds": f"{steps * step:,.0f}",
         "reading": f"{reading / 8 / (steps * step) / 1e6:.0f}",
         "hashed": f"{rates['sha256_bytes_a_second'] / 1e9:.1f}",
@@ -191,15 +201,15 @@ def trillion() -> Figures:
         "core": f"{pace.core:,}",
         "core_seconds": f"{rows / pace.core / 1e7:.1f}",
         "core_hours": f"{core_hours:,.0f}",
-        "hours": f"{core_hours / (machines * cores):.1f}",
+        "hours": f"{core_hours / (machines * cores):.2f}",
         "few": ms(few),
         "sending": ms(SENT / NETWORK),
         "turns": f"{2 * (machines - 1) * TURN * 1e3:.0f}",
         "step": f"{1e3 * (few + ring):.0f}",
-        "share": f"{few / (few + ring):.0%}",
+        "share": percent(few / (few + ring)),
         "many": f"{1e3 * many:.0f}",
         "ring": f"{1e3 * ring:.0f}",
-        "share_of_many": f"{many / (many + ring):.0%}",
+        "share_of_many": percent(many / (many + ring)),
         "steps": f"{rows / (machines * 65_536):,.0f}",
         "reading": f"{rows * CELLS / machines / (core_hours / (machines * cores) * 3600) / 1e6:.0f}",
         "order": f"{PLACE * rows / BLOCK / 1e9:.0f}",
